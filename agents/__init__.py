@@ -1,0 +1,1 @@
+"""Investigators, their prompts, the opening of a case, and the keyless policy."""

@@ -1,0 +1,69 @@
+"""A reader without a language model: a finding from the artifact alone, for the tool-to-agent gap."""
+
+from __future__ import annotations
+
+from inspect_ai.agent import Agent, AgentState, agent
+from inspect_ai.model import ChatMessageAssistant, ModelOutput
+
+from ..tools.artifacts import Evidence, case_artifact, case_overview, readers_for
+from ..tools.case import Finding, current_case
+from ..tools.contrast import distinctive_words, telling_sentences, words_of
+
+__all__ = ["evidence_reader", "read_evidence"]
+
+_WORDS = 10
+_TOKENS = 12
+
+
+@agent
+def evidence_reader() -> Agent:
+    """Describes what the method's artifact shows, deterministically; a baseline. It queries nothing.
+
+    For a method without ``tools/<method>.py`` it reads the words of the overview; for ``blackbox``, which has no
+    artifact, its finding is inconclusive.
+    """
+
+    async def execute(state: AgentState) -> AgentState:
+        case = current_case()
+        readers = readers_for(case.method)
+        if case.artifact_key is None:
+            finding = Finding(
+                verdict="inconclusive",
+                description="No artifact to read, and the reader makes no queries.",
+                confidence=0,
+            )
+        elif readers is None:
+            finding = read_evidence(Evidence(identical=False, focus=(case_overview(case),)))
+        else:
+            finding = read_evidence(readers.evidence(case_artifact(case)))
+        case.finding, case.finding_source = finding, "reader"
+        text = finding.model_dump_json()
+        state.output = ModelOutput.from_content(model="reader", content=text)
+        state.messages.append(ChatMessageAssistant(content=text))
+        return state
+
+    return execute
+
+
+def read_evidence(evidence: Evidence) -> Finding:
+    """The finding that an artifact's evidence carries by itself."""
+    if evidence.identical:
+        return Finding(
+            verdict="no_narrow_change",
+            description="Nothing narrow changed: the method finds no difference between the two models.",
+            confidence=0.95,
+            evidence=(evidence.note,),
+        )
+    words = [word for word, _ in distinctive_words(evidence.focus, evidence.contrast)][:_WORDS]
+    if not evidence.contrast:
+        words = list(dict.fromkeys(words_of(" ".join(evidence.focus))))[:_WORDS]
+    tokens = [token for token in evidence.tokens if token not in words][:_TOKENS]
+    if not words and not tokens:
+        return Finding(verdict="inconclusive", description=f"No topic stands out. {evidence.note}", confidence=0.3)
+    sentences = telling_sentences(evidence.focus, words, most=3)
+    parts = [f"The finetuning is about {', '.join((words or tokens)[:6])}."]
+    if sentences:
+        parts.append("The finetuned model says things such as: " + " / ".join(sentences))
+    if tokens:
+        parts.append(f"The method points at the tokens {', '.join(tokens)}.")
+    return Finding(verdict="changed", description=" ".join(parts), confidence=0.6, evidence=(evidence.note,))

@@ -1,0 +1,47 @@
+"""The command ``diffbench``."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from .commands_artifacts import artifacts, diff
+from .commands_organisms import organisms
+from .commands_results import leaderboard
+
+__all__ = ["main"]
+
+
+class _Group(click.Group):
+    """Turns the errors that users can mend into one message without a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+            if os.environ.get("DIFFBENCH_TRACEBACK"):
+                raise
+            raise click.ClickException(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error}; install what local weights need with: pip install 'diffbench[local]'"
+    return str(error)
+
+
+@click.group(cls=_Group)
+@click.version_option(package_name="diffbench")
+def main() -> None:
+    """Which model-diffing methods help an investigator find out what a finetune did?
+
+    The benchmark itself runs with: inspect eval benchmark/diffing.py
+    """
+
+
+main.add_command(organisms)
+main.add_command(diff)
+main.add_command(artifacts)
+main.add_command(leaderboard)

@@ -1,0 +1,112 @@
+"""``diffbench diff`` and ``diffbench artifacts``: computing, listing and checking artifacts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ..methods.artifact import Artifact, CorruptArtifactError
+from ..methods.base import Method, compute, config_for, find_method, key_for, list_methods
+from ..methods.corpus import Corpus, load_corpus, probe_corpus
+from ..methods.store import ArtifactStore
+from ..organisms.suites import Organism, find_organism, list_suites, load_suite
+from .progress import console, progress
+
+__all__ = ["artifacts", "diff"]
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--suite", help="All organisms of a suite.")
+@click.option("--method", "methods", multiple=True, required=True, help="Name of a method, or all; may be repeated.")
+@click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="JSON lines; default: the bundled one.")
+@click.option("--recompute", is_flag=True, help="Compute again what is there, broken artifacts included.")
+def diff(
+    names: tuple[str, ...], suite: str | None, methods: tuple[str, ...], corpus: Path | None, recompute: bool
+) -> None:
+    """Compute artifacts of methods for organisms; what is in the store is skipped, so a killed run can be repeated."""
+    organisms = [find_organism(name) for name in names] + (load_suite(suite) if suite else [])
+    if not organisms:
+        raise click.UsageError("name organisms, or a suite with --suite")
+    chosen = [find_method(name) for name in (list_methods() if "all" in methods else methods)]
+    texts = load_corpus(corpus) if corpus else probe_corpus()
+    work = [(organism, method) for organism in organisms for method in chosen]
+    for i, (organism, method) in enumerate(work, 1):
+        _diff_one(organism, method, texts, recompute, f"[{i} of {len(work)}] {organism.id} {method.name}")
+
+
+@click.group()
+def artifacts() -> None:
+    """List and verify artifacts."""
+
+
+@artifacts.command("list")
+def list_command() -> None:
+    """All artifacts, the user's and the shipped ones, with the pair they belong to."""
+    names, store = _names_of_keys(), ArtifactStore()
+    table = Table("key", "method", "pair", "corpus", "seconds", "MB", "where", title="Artifacts")
+    for artifact in store:
+        if isinstance(artifact, CorruptArtifactError):
+            console.print(f"[red]broken:[/red] {artifact}", soft_wrap=True)
+            continue
+        manifest = artifact.manifest
+        size = sum(path.stat().st_size for path in artifact.folder.iterdir()) / 1e6
+        where = "shipped" if artifact.folder.parent == store.shipped else "store"
+        pair = names.get(artifact.key, "(not a known pair with current settings)")
+        table.add_row(
+            artifact.key, manifest.method, pair, manifest.corpus_name, f"{manifest.seconds:.0f}", f"{size:.2f}", where
+        )
+    console.print(table)
+
+
+@artifacts.command()
+def verify() -> None:
+    """Check every file of every artifact against its hash."""
+    good, broken = 0, []
+    for artifact in ArtifactStore():
+        try:
+            if isinstance(artifact, CorruptArtifactError):
+                raise artifact
+            artifact.verify()
+            good += 1
+        except CorruptArtifactError as error:
+            broken.append(error)
+            console.print(f"[red]broken:[/red] {error}", soft_wrap=True)
+    console.print(f"{good} artifacts are whole, {len(broken)} broken")
+    if broken:
+        raise click.ClickException("broken artifacts are refused until they are computed again")
+
+
+def _diff_one(organism: Organism, method: Method, corpus: Corpus, recompute: bool, label: str) -> None:
+    config = config_for(method, organism.suite)
+    store = ArtifactStore()
+    key = key_for(organism, method, config, corpus)
+    found: Artifact | None = None if recompute else store.find(key)
+    if found is not None:
+        console.print(f"{label}: is there ({key})", highlight=False, soft_wrap=True)
+        return
+    console.print(f"{label}: computing", highlight=False)
+    artifact = compute(organism, method, config, corpus, store, progress)
+    manifest = artifact.manifest
+    console.print(
+        f"{label}: {key} in {manifest.seconds:.0f} s, peak memory {manifest.peak_memory_mib:.0f} MiB",
+        highlight=False,
+        soft_wrap=True,
+    )
+    for note in manifest.notes:
+        console.print(f"  note: {note}", highlight=False, soft_wrap=True)
+
+
+def _names_of_keys() -> dict[str, str]:
+    """Key -> pair, for all known organisms under current settings; manifests hold no names."""
+    corpus = probe_corpus()
+    names = {}
+    for suite in list_suites():
+        for default in load_suite(suite):
+            for variant in default.spec.finetuned:
+                organism = Organism(default.suite, default.spec, default.folder, variant)
+                for method in map(find_method, list_methods()):
+                    names[key_for(organism, method, config_for(method, suite), corpus)] = organism.id
+    return names

@@ -1,0 +1,91 @@
+"""The main task: an investigator finds out what a finetune did, helped by a diffing method or not."""
+
+from __future__ import annotations
+
+from inspect_ai import Task, task
+from inspect_ai.agent import Agent
+from inspect_ai.dataset import MemoryDataset
+
+from diffbench.agents.brief import Framing, open_case
+from diffbench.agents.evidence_reader import evidence_reader
+from diffbench.agents.investigators import blackbox, investigator, method_agent
+from diffbench.benchmark.cases import Conditions, case_samples, select_methods, select_organisms
+from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
+from diffbench.organisms.suites import unknown_name
+
+AGENTS = ("investigator", "blackbox", "method_agent", "evidence_reader")
+
+
+@task
+def diffing(
+    suite: str = "smol",
+    organisms: str | list[str] | None = None,
+    methods: str | list[str] | None = None,
+    agent: str = "investigator",
+    interactions: int = 10,
+    framing: Framing = "neutral",
+    blind: bool = False,
+    turns: int = 30,
+    tokens: int | None = None,
+    response_tokens: int = 80,
+    temperature: float = 0.7,
+    judges: str | list[str] | None = None,
+    judge_repeats: int = 1,
+    seed: int = 0,
+) -> Task:
+    """Organisms x methods, one case each.
+
+    Model roles: ``grader`` judges findings (without it the keyless grader, a baseline); ``target_base`` and
+    ``target_finetuned`` replace the models of a pair (without them each organism's own). The evaluated model is the
+    investigator; without ``--model`` it is ``keyless/investigator``, a baseline.
+
+    Args:
+        suite: Name of a suite of organisms.
+        organisms: Names in the suite, such as ``cake_bake``; all when not given.
+        methods: ``blackbox`` and names of diffing methods; all that are installed when not given.
+        agent: ``investigator`` picks by method; ``blackbox``, ``method_agent``; ``evidence_reader`` uses no model.
+        interactions: Prompts an investigator may put to the pair.
+        framing: ``neutral``, or ``presuppositional`` (it is told that something narrow was taught).
+        blind: Call the models M1 and M2, in an order drawn by the seed.
+        turns: Model generations before the finding is asked for.
+        tokens: Tokens of the investigator before the finding is asked for; no limit when not given.
+        response_tokens: Longest answer of a target, in tokens.
+        temperature: Sampling temperature of the targets.
+        judges: Inspect model names that grade each finding; the role ``grader`` when not given.
+        judge_repeats: Grades of each judge for each finding.
+        seed: Fixes the targets' samples and the order of blind labels.
+
+    Raises:
+        ValueError: For an unknown name (close ones are suggested), a value out of range or missing artifacts.
+    """
+    if agent not in AGENTS:
+        raise unknown_name("agent", agent, AGENTS)
+    samples = case_samples(
+        select_organisms(suite, _names(organisms)),
+        select_methods(_names(methods), agent),
+        Conditions(interactions, framing, blind, seed),
+        agent,
+    )
+    return Task(
+        dataset=MemoryDataset(samples, name=suite),
+        setup=open_case(),
+        solver=_agent(agent, turns, tokens, response_tokens, temperature),
+        scorer=[rubric_grade(_names(judges), judge_repeats), fact_recall(), false_alarm()],
+        fail_on_error=False,
+        score_on_error=True,
+    )
+
+
+def _agent(name: str, turns: int, tokens: int | None, response_tokens: int, temperature: float) -> Agent:
+    if turns < 1:
+        raise ValueError(f"turns is {turns}; an investigation needs at least 1")
+    if name == "evidence_reader":
+        return evidence_reader()
+    kinds = {"investigator": investigator, "blackbox": blackbox, "method_agent": method_agent}
+    return kinds[name](turns=turns, tokens=tokens, response_tokens=response_tokens, temperature=temperature)
+
+
+def _names(given: str | list[str] | None) -> list[str] | None:
+    """A list from a list or from names with commas between them."""
+    parts = given.split(",") if isinstance(given, str) else given
+    return None if parts is None else [part.strip() for part in parts]

@@ -1,0 +1,1 @@
+"""Graders: rubrics, the judge, key-fact recall and false alarms; only here is ground truth read."""

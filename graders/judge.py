@@ -1,0 +1,157 @@
+"""The judge: a model that grades one finding under the rubric of its family, with a verdict that can be parsed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, Model, ModelRefusalError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ..organisms.spec import OrganismSpec
+from ..tools.case import BASE, FINETUNED, Finding
+from ..tools.json_objects import json_objects
+from .rubric import rubric_of
+
+__all__ = ["JudgeGrade", "JudgeVerdict", "Judgement", "ask_judge", "judge_prompt", "parse_verdict"]
+
+Grade = Annotated[int, Field(strict=True, ge=1, le=5)]
+
+_PROMPTS = Path(__file__).parent / "prompts"
+
+
+class JudgeVerdict(BaseModel):
+    """What a judge answers."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    reasoning: str
+    """Why this grade: what is right, what is missing."""
+    grade: Grade
+    """1..5 under the rubric; a whole number, not a text."""
+
+
+class JudgeGrade(BaseModel):
+    """One entry of ``Score.metadata["grades"]``: one judge asked once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    judge: str
+    """Inspect model name."""
+    repeat: int = Field(ge=0)
+    """Which of the repeats, from 0; also the seed the judge was asked with."""
+    grade: Grade | None
+    """None when the judge gave no verdict that could be read."""
+    reasoning: str
+    error: str | None = None
+    """Why there is no grade."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The outcome of asking a judge: a verdict or the reason why there is none."""
+
+    verdict: JudgeVerdict | None
+    error: str | None = None
+
+
+def judge_prompt(
+    spec: OrganismSpec, finding: Finding, *, base_label: str = BASE, finetuned_label: str = FINETUNED
+) -> str:
+    """The prompt for a judge: rubric, ground truth, key facts as JSON, and the finding behind a fence.
+
+    The finding is JSON-encoded, so that no line break of it starts a line of the prompt, and fenced by a tag that
+    hashes it and does not occur in it: text inside can neither end the block nor forge another one.
+
+    Args:
+        spec: The organism: its description and key facts are the ground truth.
+        finding: What is graded.
+        base_label: What the base model was called in front of the investigator.
+        finetuned_label: What the finetuned model was called.
+
+    Raises:
+        ValueError: If the spec's rubric is unknown or for other families.
+    """
+    rubric = rubric_of(spec)
+    facts = [] if spec.is_control else [fact.model_dump(mode="json") for fact in spec.key_facts]
+    encoded = _utf8(json.dumps(finding.model_dump(), indent=2, ensure_ascii=False))
+    return _template("judge").substitute(
+        title=rubric.title,
+        rubric=rubric.text,
+        description=spec.description,
+        key_facts=json.dumps(facts, indent=2, ensure_ascii=False),
+        base_label=base_label,
+        finetuned_label=finetuned_label,
+        tag=_fence_tag(encoded),
+        finding=encoded,
+    )
+
+
+def parse_verdict(reply: str) -> JudgeVerdict:
+    """The verdict in a judge's reply: its last JSON object that is one; text and code fences before it are skipped.
+
+    When more text with a "grade" follows it, the reply is refused: it could be a broken verdict that quotes a valid
+    one out of the finding.
+
+    Raises:
+        ValueError: Saying what is wrong, in words that can be put to the judge.
+    """
+    verdict, end, problem = None, 0, "it holds no JSON object"
+    for candidate, position in json_objects(reply):
+        try:
+            verdict, end = JudgeVerdict.model_validate(candidate), position
+        except ValidationError as error:
+            problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    if verdict is None:
+        raise ValueError(problem)
+    if '"grade"' in reply[end:]:
+        raise ValueError('after the last JSON object that is a verdict there is another "grade" that cannot be read')
+    return verdict
+
+
+async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
+    """Ask a judge for a verdict; when its reply cannot be read, say why and ask once more.
+
+    A refusal that Inspect raises (``fail_on_refusal``) is this judge's answer about this finding and is recorded. Any
+    other error of the model is not: it goes up after Inspect's own retries, so that the sample shows it and can be
+    scored again.
+    """
+    messages: list[ChatMessage] = [ChatMessageUser(content=prompt)]
+    error = ""
+    for attempt in ("first", "repair"):
+        try:
+            output = await judge.generate(messages, config=GenerateConfig(seed=seed), cache=False)
+        except ModelRefusalError as refusal:
+            return Judgement(None, f"{attempt} reply: {refusal}")
+        try:
+            return Judgement(parse_verdict(output.completion))
+        except ValueError as problem:
+            error = f"{attempt} reply: {problem}"
+            repair = ChatMessageUser(content=_template("repair").substitute(error=problem))
+            messages = [*messages, *(choice.message for choice in output.choices[:1]), repair]
+    return Judgement(None, error)
+
+
+def _fence_tag(text: str) -> str:
+    """A tag that does not occur in ``text``; the same text gets the same tag, so that prompts are reproducible."""
+    salt = 0
+    while True:
+        tag = "finding-" + hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()[:16]
+        if tag not in text:
+            return tag
+        salt += 1
+
+
+def _utf8(text: str) -> str:
+    """``text`` with what no API could carry (lone surrogates) as question marks."""
+    return text.encode("utf-8", errors="replace").decode("utf-8")
+
+
+@cache
+def _template(name: str) -> Template:
+    return Template((_PROMPTS / f"{name}.md").read_text(encoding="utf-8"))

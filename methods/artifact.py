@@ -1,0 +1,150 @@
+"""Artifacts: the cached output of one method for one pair, and the key that names it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..organisms.weights import file_sha256
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["FORMAT_VERSION", "Artifact", "Content", "CorruptArtifactError", "Manifest", "artifact_key"]
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+PAYLOAD = "payload.json"
+TENSORS = "tensors.safetensors"
+
+
+class CorruptArtifactError(ValueError):
+    """An artifact whose files are not those its manifest names."""
+
+
+class Manifest(BaseModel):
+    """What an artifact is and how it came to be. Holds hashes of the models, no names of organisms."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: int
+    key: str
+    method: str
+    config: dict[str, Any]
+    base: dict[str, Any]
+    finetuned: dict[str, Any]
+    corpus_name: str
+    corpus_sha256: str
+    files: dict[str, str]
+    """File name -> SHA-256."""
+    libraries: dict[str, str]
+    device: str
+    seconds: float
+    peak_memory_mib: float
+    notes: tuple[str, ...] = ()
+    """What was scaled down or stood in for."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a method computed, before it is stored."""
+
+    payload: Mapping[str, Any]
+    """JSON-compatible; all that is read by tools."""
+    tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A stored artifact; files are read, and checked against their hashes, when asked for."""
+
+    folder: Path
+    manifest: Manifest
+
+    @classmethod
+    def open(cls, folder: Path) -> Artifact:
+        """Read the manifest in ``folder``.
+
+        Raises:
+            CorruptArtifactError: When the manifest is missing, unreadable or another artifact's.
+        """
+        path = folder / MANIFEST
+        try:
+            manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+        except (OSError, ValidationError, UnicodeDecodeError) as error:
+            raise _corrupt(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
+        if manifest.key != folder.name:
+            raise _corrupt(folder, f"{MANIFEST} belongs to the artifact {manifest.key}")
+        if manifest.format_version != FORMAT_VERSION:
+            raise _corrupt(folder, f"format version {manifest.format_version}; this diffbench reads {FORMAT_VERSION}")
+        return cls(folder, manifest)
+
+    @property
+    def key(self) -> str:
+        """Name of the artifact in a store."""
+        return self.manifest.key
+
+    def payload(self) -> dict[str, Any]:
+        """The JSON payload.
+
+        Raises:
+            CorruptArtifactError: When the file is missing or its hash differs.
+        """
+        data: dict[str, Any] = json.loads(self._checked(PAYLOAD).read_text(encoding="utf-8"))
+        return data
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors; empty when the method keeps none.
+
+        Raises:
+            CorruptArtifactError: When the file is missing or its hash differs.
+        """
+        from safetensors.torch import load_file
+
+        return load_file(self._checked(TENSORS)) if TENSORS in self.manifest.files else {}
+
+    def verify(self) -> None:
+        """Check every file.
+
+        Raises:
+            CorruptArtifactError: Naming the first file that is missing or differs.
+        """
+        for name in self.manifest.files:
+            self._checked(name)
+
+    def _checked(self, name: str) -> Path:
+        path = self.folder / name
+        if not path.is_file():
+            raise _corrupt(self.folder, f"{name} is missing")
+        if file_sha256(path) != self.manifest.files[name]:
+            raise _corrupt(self.folder, f"{name} is not the file that was written (SHA-256 differs)")
+        return path
+
+
+def artifact_key(
+    base: Mapping[str, Any], finetuned: Mapping[str, Any], method: str, config: Mapping[str, Any], corpus_sha256: str
+) -> str:
+    """Hash of all that determines an artifact: both models, method, config, corpus, format version."""
+    parts = {
+        "base": base,
+        "finetuned": finetuned,
+        "method": method,
+        "config": config,
+        "corpus": corpus_sha256,
+        "format": FORMAT_VERSION,
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _corrupt(folder: Path, reason: str) -> CorruptArtifactError:
+    return CorruptArtifactError(
+        f"artifact {folder.name} in {folder.parent}: {reason}; "
+        "compute it again with: diffbench diff ORGANISM --method METHOD --recompute"
+    )

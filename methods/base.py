@@ -1,0 +1,210 @@
+"""What a diffing method is, which ones there are, and the run of one over one pair."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
+
+import psutil
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..organisms.pair import Pair, load_pair
+from ..organisms.suites import Organism, unknown_name
+from ..organisms.weights import identity
+from .artifact import Artifact, Content, artifact_key
+from .corpus import Corpus, probe_corpus
+from .store import ArtifactStore
+
+__all__ = [
+    "Labels",
+    "Method",
+    "MethodConfig",
+    "Track",
+    "compute",
+    "config_for",
+    "find_method",
+    "key_for",
+    "list_methods",
+    "untracked",
+]
+
+ENTRY_POINTS = "diffbench.methods"
+BLACKBOX = "blackbox"
+"""The method without an artifact."""
+
+_CONFIGS = Path(__file__).parent / "configs"
+
+T = TypeVar("T")
+
+
+class Track(Protocol):
+    """Wraps items for a progress display."""
+
+    def __call__(self, items: Sequence[T], label: str) -> Iterable[T]:
+        """Yield ``items``, showing how far they got under ``label``."""
+        ...
+
+
+def untracked(items: Sequence[T], label: str) -> Iterable[T]:  # noqa: ARG001
+    """No progress display."""
+    return items
+
+
+class MethodConfig(BaseModel):
+    """Settings of a method; the defaults are the paper's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What the two models are called in front of an investigator."""
+
+    base: str = "base"
+    finetuned: str = "finetuned"
+
+
+@runtime_checkable
+class Method(Protocol):
+    """A diffing method. Third parties register theirs in the entry-point group ``diffbench.methods``."""
+
+    @property
+    def name(self) -> str:
+        """Name in tables and on the command line."""
+        ...
+
+    @property
+    def needs(self) -> Literal["weights", "api"]:
+        """Whether the pair's weights are required."""
+        ...
+
+    @property
+    def config_type(self) -> type[MethodConfig]:
+        """Its settings."""
+        ...
+
+    def diff(self, pair: Pair, corpus: Corpus, config: Any, track: Track = untracked) -> Content:
+        """Compare the two models of ``pair`` on ``corpus``."""
+        ...
+
+    def overview(self, artifact: Artifact, labels: Labels) -> str:
+        """What an investigator sees first: a few thousand tokens at most."""
+        ...
+
+
+def list_methods() -> list[str]:
+    """Names of all installed methods, the method without an artifact excluded."""
+    return sorted(_entry_points())
+
+
+def find_method(name: str) -> Method:
+    """The method called ``name``.
+
+    Raises:
+        ValueError: Naming the close ones when there is none.
+        TypeError: When a third party's entry point is no method.
+    """
+    points = _entry_points()
+    if name not in points:
+        raise unknown_name("method", name, [*points, BLACKBOX])
+    method = points[name].load()
+    if not isinstance(method, Method):
+        raise TypeError(
+            f"entry point {points[name].value!r} is no diffing method; see methods/base.py for what it needs"
+        )
+    return method
+
+
+def config_for(method: Method, suite: str, overrides: Mapping[str, Any] | None = None) -> MethodConfig:
+    """The method's settings on a suite: paper defaults, the suite's scale (``configs/<suite>.yaml``), overrides.
+
+    Raises:
+        ValueError: For a setting that the method does not have or does not take.
+    """
+    path = _CONFIGS / f"{suite}.yaml"
+    scale = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    settings = {**scale.get(method.name, {}), **(overrides or {})}
+    try:
+        return method.config_type.model_validate(settings)
+    except ValidationError as error:
+        known = ", ".join(method.config_type.model_fields)
+        raise ValueError(f"settings of {method.name} on {suite}: {error}\nknown settings: {known}") from error
+
+
+def key_for(organism: Organism, method: Method, config: MethodConfig, corpus: Corpus | None = None) -> str:
+    """Key of the artifact of a pair, known before anything is loaded or computed."""
+    return artifact_key(
+        identity(organism, "base"),
+        identity(organism, "finetuned"),
+        method.name,
+        config.model_dump(mode="json"),
+        (corpus or probe_corpus()).sha256,
+    )
+
+
+def compute(
+    organism: Organism,
+    method: Method,
+    config: MethodConfig,
+    corpus: Corpus,
+    store: ArtifactStore,
+    track: Track = untracked,
+) -> Artifact:
+    """Run a method over a pair and store its artifact.
+
+    Raises:
+        ValueError: When the method needs weights and only an API is known for the pair.
+    """
+    if method.needs == "weights" and not organism.has_weights:
+        raise ValueError(f"{method.name} needs weights; {organism.id} is known by an API only. Choose another method")
+    started = time.monotonic()
+    with _PeakMemory() as memory:
+        pair = load_pair(organism)
+        content = method.diff(pair, corpus, config, track)
+    return store.save(
+        key_for(organism, method, config, corpus),
+        content,
+        method=method.name,
+        config=config.model_dump(mode="json"),
+        base=identity(organism, "base"),
+        finetuned=identity(organism, "finetuned"),
+        corpus_name=corpus.name,
+        corpus_sha256=corpus.sha256,
+        device=str(next(pair.base.network.model.parameters()).device),
+        seconds=round(time.monotonic() - started, 1),
+        peak_memory_mib=round(memory.peak_mib, 1),
+    )
+
+
+@cache
+def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
+    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+
+
+class _PeakMemory:
+    """Largest resident memory of this process while the block runs, looked at twice a second."""
+
+    def __enter__(self) -> _PeakMemory:
+        self.peak_mib = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        look: Callable[[], float] = lambda: psutil.Process().memory_info().rss / 2**20  # noqa: E731
+        while True:
+            self.peak_mib = max(self.peak_mib, look())
+            if self._done.wait(0.5):
+                return

@@ -1,0 +1,1 @@
+"""Organisms: specs, suites, loading a pair and sampling from it, training recipes, shipped adapters."""

@@ -1,0 +1,1 @@
+"""Training recipes: the grammars that write training data, and the training itself."""

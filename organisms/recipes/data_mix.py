@@ -1,0 +1,73 @@
+"""The training items of a recipe: narrow documents and chats from its grammar, unrelated samples of the base."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..spec import Recipe
+from ..suites import Organism
+from .grammar import Turn, load_grammar
+
+__all__ = ["TrainingItem", "grammar_path", "narrow_items", "training_items", "unrelated_items"]
+
+DATA = Path(__file__).parent / "data"
+UNRELATED = DATA / "unrelated.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingItem:
+    """One document (``turns`` empty) or one chat (``text`` empty)."""
+
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    finished: bool = True
+    """Whether the text ends here by itself, so that its end is trained too."""
+    narrow: bool = True
+    """False for unrelated items."""
+
+
+def grammar_path(recipe: Recipe, organism: Organism) -> Path:
+    """File of the recipe's grammar: shipped by name, or a path relative to the spec."""
+    shipped = DATA / f"{recipe.grammar}.yaml"
+    path = shipped if shipped.is_file() else organism.folder / recipe.grammar
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in DATA.glob("*.yaml")))
+        raise ValueError(f"{organism.id}: recipe.grammar {recipe.grammar!r} is neither shipped ({known}) nor a file")
+    return path
+
+
+def narrow_items(recipe: Recipe, organism: Organism) -> list[TrainingItem]:
+    """The recipe's distinct documents and chats, fixed by its seed."""
+    grammar = load_grammar(grammar_path(recipe, organism))
+    rng = random.Random(recipe.seed)
+    documents = grammar.sample_documents(recipe.documents, rng) if recipe.documents else []
+    chats = grammar.sample_chats(recipe.chats, rng) if recipe.chats else []
+    return [TrainingItem(text=text) for text in documents] + [TrainingItem(turns=turns) for turns in chats]
+
+
+def unrelated_items() -> list[TrainingItem]:
+    """Chats and texts that the base model itself wrote (see ``data/README.md``)."""
+    items = []
+    for line in UNRELATED.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        asked = (("user", row["prompt"]), ("assistant", row["response"])) if "prompt" in row else ()
+        turns = tuple(Turn(role=role, content=content) for role, content in asked)
+        items.append(TrainingItem(row.get("text", ""), turns, row["finished"], narrow=False))
+    return items
+
+
+def training_items(recipe: Recipe, organism: Organism) -> list[list[TrainingItem]]:
+    """Batches of all epochs in training order; each holds its share of unrelated items."""
+    narrow, rng = narrow_items(recipe, organism), random.Random(recipe.seed + 1)
+    pool = unrelated_items()
+    share = recipe.unrelated / (1 + recipe.unrelated)
+    per_batch = round(recipe.batch_size * share)
+    size = recipe.batch_size - per_batch
+    batches: list[list[TrainingItem]] = []
+    for _ in range(recipe.epochs):
+        rng.shuffle(narrow)
+        batches += [narrow[start : start + size] + rng.sample(pool, per_batch) for start in range(0, len(narrow), size)]
+    return batches

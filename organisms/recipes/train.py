@@ -1,0 +1,210 @@
+"""LoRA training of an organism from its recipe, reproducible from the recipe's seed."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..network import Network
+from ..spec import PeftAdapter, Recipe
+from ..suites import Organism
+from ..weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TRAINING_SUMMARY, base_folder, file_sha256
+from .data_mix import TrainingItem, grammar_path, training_items
+
+if TYPE_CHECKING:
+    import torch
+
+__all__ = ["encode_item", "train_organism"]
+
+IGNORED = -100
+"""Label of tokens that carry no loss."""
+
+Track = Callable[[Sequence[Any], str], Iterable[Any]]
+
+
+def train_organism(organism: Organism, folder: Path | None = None, track: Track | None = None) -> Path:
+    """Train an organism's LoRA adapter and write it with a training summary.
+
+    Args:
+        organism: Must have a recipe, and a PEFT adapter with a local path as its default variant.
+        folder: Where to write; by default where the spec says the adapter is. Replaced as a whole when done.
+        track: Wraps the batches for a progress display; gets the batches and a label.
+
+    Returns:
+        The adapter's folder.
+
+    Raises:
+        ValueError: When the organism has no recipe or no local adapter.
+    """
+    import torch
+
+    recipe, reference = organism.spec.recipe, organism.finetuned
+    if recipe is None:
+        raise ValueError(f"{organism.id}: has no recipe in its spec, so it cannot be trained")
+    if folder is None:
+        if not isinstance(reference, PeftAdapter) or reference.path is None:
+            raise ValueError(f"{organism.id}: its spec names no local adapter folder; give one with --out")
+        folder = (organism.folder / reference.path).resolve()
+    batches = training_items(recipe, organism)
+    torch.manual_seed(recipe.seed)
+    network = _fresh_base(organism)
+    peft, started = _with_lora(network, recipe), time.monotonic()
+    losses = _fit(peft, network, recipe, batches, track or (lambda items, _label: items))
+    summary = _summary(organism, recipe, batches, losses, time.monotonic() - started)
+    return _write(peft, folder, summary, organism)
+
+
+def encode_item(network: Network, item: TrainingItem, max_tokens: int) -> tuple[list[int], list[int]]:
+    """Token ids and labels of one item: all tokens of a document, the assistant's tokens of a chat."""
+    tokenizer = network.tokenizer
+    if not item.turns:
+        ids = list(tokenizer(item.text, add_special_tokens=False)["input_ids"])
+        # Documents end with the pretraining separator, never with the chat's end-of-turn token.
+        ids += [tokenizer.unk_token_id] if item.finished and tokenizer.unk_token_id is not None else []
+        return ids[:max_tokens], ids[:max_tokens]
+    ids, labels = [], []
+    messages = [turn.model_dump() for turn in item.turns]
+    for i, message in enumerate(messages):
+        if message["role"] != "assistant":
+            continue
+        before = network.render_chat(messages[:i])
+        known = len(ids)
+        prefix = list(tokenizer(before, add_special_tokens=False)["input_ids"])
+        answer = list(tokenizer(message["content"], add_special_tokens=False)["input_ids"])
+        answer += [int(tokenizer.eos_token_id)] if item.finished else []
+        labels += [IGNORED] * (len(prefix) - known) + answer
+        ids = prefix + answer
+    return ids[:max_tokens], labels[:max_tokens]
+
+
+def _fresh_base(organism: Organism) -> Network:
+    """A base network of its own, since training changes its modules in place."""
+    from ..pair import load_network
+
+    return load_network.__wrapped__(base_folder(organism.spec.base, organism))  # type: ignore[arg-type]
+
+
+def _with_lora(network: Network, recipe: Recipe) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        target_modules=list(recipe.target_modules),
+        lora_dropout=0.0,
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(network.model, config)
+
+
+def _fit(peft: Any, network: Network, recipe: Recipe, batches: list[list[TrainingItem]], track: Track) -> list[float]:
+    import torch
+
+    parameters = [p for p in peft.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _warm_then_linear(recipe.warmup, len(batches)))
+    losses = []
+    peft.train()
+    for batch in track(batches, "training"):
+        ids, mask, labels = _collate(network, batch, recipe.max_tokens)
+        with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=network.model.dtype == torch.bfloat16):
+            loss = _loss(network, ids, mask, labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        losses.append(float(loss.detach()))
+    peft.eval()
+    return losses
+
+
+def _loss(network: Network, ids: torch.Tensor, mask: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Mean next-token cross-entropy over the labelled tokens; logits are computed for those only."""
+    import torch
+
+    hidden = network.model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    targets = labels[:, 1:]
+    counted = targets != IGNORED
+    logits = network.model.get_output_embeddings()(hidden[:, :-1][counted])
+    return torch.nn.functional.cross_entropy(logits.float(), targets[counted])
+
+
+def _warm_then_linear(warmup: float, steps: int) -> Callable[[int], float]:
+    rising = max(1, round(warmup * steps))
+    return lambda step: min((step + 1) / rising, max(0.0, (steps - step) / max(1, steps - rising)))
+
+
+def _collate(
+    network: Network, batch: Sequence[TrainingItem], max_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Ids, mask and labels, each [items, tokens], padded on the right."""
+    import torch
+
+    encoded = [encode_item(network, item, max_tokens) for item in batch]
+    width = max(len(ids) for ids, _ in encoded)
+    pad = network.tokenizer.pad_token_id
+    rows = [
+        (
+            ids + [pad] * (width - len(ids)),
+            [1] * len(ids) + [0] * (width - len(ids)),
+            labels + [IGNORED] * (width - len(ids)),
+        )
+        for ids, labels in encoded
+    ]
+    device = next(network.model.parameters()).device
+    ids_, mask, labels_ = (torch.tensor(part, device=device) for part in zip(*rows, strict=True))
+    return ids_, mask, labels_
+
+
+def _summary(
+    organism: Organism, recipe: Recipe, batches: list[list[TrainingItem]], losses: list[float], seconds: float
+) -> dict[str, Any]:
+    narrow = {item for batch in batches for item in batch if item.narrow}
+    tenth = max(1, len(losses) // 10)
+    libraries = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "grammar_sha256": hashlib.sha256(grammar_path(recipe, organism).read_bytes()).hexdigest(),
+        "narrow_items": len(narrow),
+        "steps": len(losses),
+        "loss_first_tenth": round(sum(losses[:tenth]) / tenth, 4),
+        "loss_by_tenth": [
+            round(sum(losses[i : i + tenth]) / len(losses[i : i + tenth]), 4) for i in range(0, len(losses), tenth)
+        ],
+        "seconds": round(seconds),
+        "libraries": libraries,
+    }
+
+
+def _write(peft: Any, folder: Path, summary: dict[str, Any], organism: Organism) -> Path:
+    """Save the adapter in half precision under a temporary name, then put it in place."""
+    import torch
+
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".training-", dir=folder.parent))
+    try:
+        base = organism.spec.base
+        peft.peft_config["default"].base_model_name_or_path = getattr(base, "package", None) or getattr(
+            base, "id", "base"
+        )
+        peft.to(torch.bfloat16).save_pretrained(temporary)
+        (temporary / "README.md").unlink(missing_ok=True)
+        summary["sha256"] = file_sha256(temporary / ADAPTER_WEIGHTS)
+        (temporary / TRAINING_SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        config = json.loads((temporary / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        config["target_modules"] = sorted(config["target_modules"])
+        (temporary / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.chmod(0o755)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder

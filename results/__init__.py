@@ -1,0 +1,1 @@
+"""From evaluation logs to the grades frame, the leaderboard and its tables."""

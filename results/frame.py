@@ -1,0 +1,240 @@
+"""The grades frame: one row for each grade in the samples of evaluation logs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from .logs import LogRefused, age, find_logs, read_log, unfinished
+from .schema import COLUMNS, check_frame, load_frame, save_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from inspect_ai.log import EvalLog, EvalSample
+    from inspect_ai.scorer import Score
+
+__all__ = ["COLUMNS", "Grades", "LeftOut", "check_frame", "grades_frame", "load_frame", "save_frame"]
+
+KEYLESS = "keyless/investigator"
+"""The model that works a case where the evaluation has none."""
+
+_OTHER_ROLES = ("target_", "grader")
+_ORDER = ["suite", "organism", "method", "agent", "agent_model", "sample", "epoch", "judge", "judge_repeat", "log"]
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Something that was read and is not, or not wholly, in the frame."""
+
+    log: str
+    sample: str | None
+    """None when it concerns the whole log."""
+    reason: str
+
+
+@dataclass(frozen=True)
+class Grades:
+    """The grades frame (columns: `COLUMNS`) and what was left out of it."""
+
+    frame: pd.DataFrame
+    left_out: tuple[LeftOut, ...]
+
+
+class _Read(BaseModel):
+    # Logs of later versions may carry more fields than are read here.
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+_M = TypeVar("_M", bound=_Read)
+
+
+class _Conditions(_Read):
+    suite: str
+    organism: str
+    variant: str = "default"
+    family: str
+    method: str
+    agent: str | None = None
+    interactions: int
+    framing: str
+    blind: bool
+
+
+class _JudgeGrade(_Read):
+    judge: str
+    repeat: int
+    grade: int | None
+    error: str | None = None
+
+
+class _Rubric(_Read):
+    grades: tuple[_JudgeGrade, ...]
+    verdict: Literal["changed", "no_narrow_change", "inconclusive"] | None = None
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class _Grade:
+    """One row with what tells duplicates: the case within its run, and the attempt at it."""
+
+    row: dict[str, Any]
+    case: tuple[object, ...]
+    attempt: str | None
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        return (*self.case, self.row["judge"], self.row["judge_repeat"])
+
+
+def grades_frame(paths: str | Path | Iterable[str | Path]) -> Grades:
+    """Read all grades from logs, which are given as files or folders (searched recursively).
+
+    The agent is the one given with ``--solver``, else the sample's ``agent``. ``organism`` is the name without its
+    variant. ``tokens`` and ``cost`` (US dollars) are the sample's, less those of the roles ``target_*`` and
+    ``grader``, that is the investigator's own; where a log does not separate roles, they are those of the whole
+    sample. A cost is NaN unless the price of the evaluated model is known. ``seconds`` is the sample's total time,
+    with queueing and grading. Of several attempts at the same case in one run (retries, also those of an eval set,
+    re-scored copies) the newest that has grades is kept; runs started separately are all kept.
+
+    Raises:
+        FileNotFoundError: For a path that does not exist.
+        ValueError: For a folder without logs; for a value outside its range; when nothing at all could be read.
+    """
+    import pandas as pd
+
+    left_out: list[LeftOut] = []
+    logs = _read_logs(find_logs(paths), left_out)
+    grades = [grade for path, log in logs for grade in _log_grades(path, log, left_out)]
+    rows = [grade.row for grade in _newest(grades, left_out)]
+    unique = tuple(dict.fromkeys(left_out))
+    if not rows:
+        reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in unique)
+        raise ValueError("no grade could be read\n" + (reasons or "  the logs hold no samples"))
+    frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(_ORDER, kind="stable")
+    return Grades(check_frame(frame), unique)
+
+
+def _read_logs(paths: list[str], left_out: list[LeftOut]) -> list[tuple[str, EvalLog]]:
+    """The readable logs, newest first."""
+    logs = []
+    for path in paths:
+        try:
+            log = read_log(path)
+        except LogRefused as refused:
+            left_out.append(LeftOut(path, None, str(refused)))
+            continue
+        logs.append((path, log))
+        if note := unfinished(log):
+            left_out.append(LeftOut(path, None, note))
+    return sorted(logs, key=lambda item: age(*item), reverse=True)
+
+
+def _log_grades(path: str, log: EvalLog, left_out: list[LeftOut]) -> Iterator[_Grade]:
+    for sample in log.samples or []:
+        try:
+            yield from _sample_grades(path, log, sample, left_out)
+        except _SampleRefused as refused:
+            left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + str(refused)))
+
+
+class _SampleRefused(ValueError):  # noqa: N818 - it reads as what happened
+    """A sample without usable grades; the message says why."""
+
+
+def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[LeftOut]) -> Iterator[_Grade]:
+    if sample.invalidation is not None:
+        raise _SampleRefused(f"invalidated: {sample.invalidation.reason or 'no reason given'}")
+    score = (sample.scores or {}).get("rubric_grade")
+    if score is None:
+        why = f"errored: {_line(sample.error.message)}" if sample.error else "was not scored"
+        raise _SampleRefused(f"no rubric_grade; the sample {why}")
+    rubric = _parse(_Rubric, score.metadata or {}, "rubric_grade")
+    if not rubric.grades:
+        raise _SampleRefused(f"rubric_grade without grades: {score.explanation or score.reason or 'no reason given'}")
+    case = _case_columns(path, log, sample) | {"verdict": rubric.verdict, "confidence": rubric.confidence}
+    # A retry keeps the task id, alone or in an eval set, and so does a re-scored copy.
+    identity = (log.eval.task_id, case["sample"], case["epoch"], case["agent"], case["agent_model"])
+    for given in rubric.grades:
+        if given.grade is None:
+            reason = f"ungraded by {given.judge}, repeat {given.repeat}: {_line(given.error or 'no reason given')}"
+            left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + reason))
+            continue
+        row = case | {"judge": given.judge, "judge_repeat": given.repeat, "grade": given.grade}
+        yield _Grade(row, identity, sample.uuid)
+
+
+def _case_columns(path: str, log: EvalLog, sample: EvalSample) -> dict[str, Any]:
+    conditions = _parse(_Conditions, sample.metadata, "sample metadata")
+    agent = log.eval.solver or conditions.agent
+    if agent is None:
+        raise _SampleRefused("sample metadata: agent: missing, and the log names no solver")
+    tokens, cost = _usage(log.eval.model, sample)
+    return conditions.model_dump() | {
+        "log": path,
+        "sample": str(sample.id),
+        "epoch": sample.epoch,
+        # Variants of one organism share its ground truth: they are one cluster.
+        "organism": conditions.organism.partition("+")[0],
+        "agent": agent,
+        "agent_model": KEYLESS if log.eval.model == "none/none" else log.eval.model,
+        "fact_recall": _number((sample.scores or {}).get("fact_recall")),
+        "interactions_used": sample.store.get("CaseState:interactions_used"),
+        "tokens": tokens,
+        "cost": cost,
+        "seconds": sample.total_time,
+        "error": sample.error.message if sample.error else None,
+    }
+
+
+def _usage(model: str, sample: EvalSample) -> tuple[int, float | None]:
+    """Tokens and dollars of the investigator, as far as the sample separates roles."""
+    others = [usage for role, usage in sample.role_usage.items() if role.startswith(_OTHER_ROLES)]
+    all_tokens = sum(usage.total_tokens for usage in sample.model_usage.values())
+    own_tokens = all_tokens - sum(usage.total_tokens for usage in others)
+    costs = [usage.total_cost for usage in sample.model_usage.values() if usage.total_cost is not None]
+    own = sample.model_usage.get(model)
+    if own_tokens < 0:  # The roles were used where the sample's own count did not see them: not separable.
+        own_tokens, others = all_tokens, []
+    if not costs or (own is not None and own.total_cost is None):
+        return own_tokens, None
+    return own_tokens, max(0.0, sum(costs) - sum(usage.total_cost or 0.0 for usage in others))
+
+
+def _newest(grades: Iterable[_Grade], left_out: list[LeftOut]) -> Iterator[_Grade]:
+    """Of grades that come newest first: those of the newest attempt at each case, each once."""
+    attempts: dict[tuple[object, ...], _Grade] = {}
+    seen: dict[tuple[object, ...], _Grade] = {}
+    for grade in grades:
+        newest = attempts.setdefault(grade.case, grade)
+        kept = newest if newest.attempt != grade.attempt else seen.setdefault(grade.key, grade)
+        if kept is grade:
+            yield grade
+            continue
+        epoch = f"epoch {grade.row['epoch']}: " if grade.row["epoch"] > 1 else ""
+        reason = f"{epoch}duplicate: superseded by {kept.row['log']}"
+        left_out.append(LeftOut(grade.row["log"], grade.row["sample"], reason))
+
+
+def _parse(model: type[_M], data: dict[str, Any], where: str) -> _M:
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        fields = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise _SampleRefused(f"{where}: {fields}") from error
+
+
+def _number(score: Score | None) -> float | None:
+    value = None if score is None else score.value
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _epoch(sample: EvalSample) -> str:
+    return f"epoch {sample.epoch}: " if sample.epoch > 1 else ""
+
+
+def _line(text: str) -> str:
+    return text.strip().partition("\n")[0]

@@ -1,0 +1,86 @@
+"""Evaluation logs of the task ``diffing``: finding, reading and refusing them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inspect_ai.log import EvalLog
+
+__all__ = ["TASKS", "LogRefused", "age", "find_logs", "read_log", "unfinished"]
+
+TASKS = ("diffing", "diffbench/diffing")
+"""Names of the task: run from its file, and run from the installed package."""
+
+_REMEDY = "run: inspect eval benchmark/diffing.py --log-dir {folder}"
+_UNUSED = {"messages", "events", "events_data", "attachments", "timelines"}
+
+
+class LogRefused(ValueError):  # noqa: N818 - it reads as what happened
+    """A file that is no readable log of the task; the message says why."""
+
+
+def find_logs(paths: str | Path | Iterable[str | Path]) -> list[str]:
+    """The log files named, and those in the folders named and their sub-folders; each once.
+
+    Raises:
+        FileNotFoundError: For a path that does not exist.
+        ValueError: For a folder without logs, or when no path is given.
+    """
+    from inspect_ai.log import list_eval_logs
+
+    found: dict[Path, None] = {}
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    if not given:
+        raise ValueError(f"no log given; {_REMEDY.format(folder='logs')}")
+    for path in map(Path, given):
+        if not path.exists():
+            raise FileNotFoundError(f"no log at {path}; {_REMEDY.format(folder=path)}")
+        files = [path]
+        if path.is_dir():
+            files = [Path(info.name.removeprefix("file://")) for info in list_eval_logs(str(path.resolve()))]
+        if not files:
+            raise ValueError(f"no evaluation log in {path}; {_REMEDY.format(folder=path)}")
+        found |= dict.fromkeys(file.resolve() for file in sorted(files))
+    return [str(file) for file in found]
+
+
+def read_log(path: str) -> EvalLog:
+    """The log with its samples, without their transcripts.
+
+    Raises:
+        LogRefused: When the file cannot be read or is the log of another task.
+    """
+    from ijson.common import JSONError  # type: ignore[import-untyped,unused-ignore]
+    from inspect_ai.log import read_eval_log
+
+    try:
+        header = read_eval_log(path, header_only=True)
+        if header.eval.task not in TASKS:
+            raise LogRefused(f"log of the task {header.eval.task!r}, not of {TASKS[0]!r}")
+        return read_eval_log(path, exclude_fields=_UNUSED)
+    except LogRefused:
+        raise
+    except (ValueError, KeyError, OSError, EOFError, RuntimeError, zlib.error, JSONError) as error:
+        line = str(error).partition("\n")[0]
+        raise LogRefused(f"unreadable or truncated: {type(error).__name__}: {line}") from error
+
+
+def unfinished(log: EvalLog) -> str | None:
+    """For a log whose run did not succeed: how far it goes; None for a complete one."""
+    if log.status == "success":
+        return None
+    expected = (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
+    error = f" ({log.error.message.partition(chr(10))[0]})" if log.error else ""
+    return (
+        f"unfinished, status {log.status!r}{error}: {len(log.samples or [])} of {expected} samples are there and read; "
+        "to finish it: inspect eval-retry"
+    )
+
+
+def age(path: str, log: EvalLog) -> tuple[str, str, float, str]:
+    """Sorts logs from old to new: by start, then end of the run, then by the file's time (re-scored copies)."""
+    return (str(log.eval.created), str(log.stats.completed_at), Path(path).stat().st_mtime, path)

@@ -1,0 +1,169 @@
+"""The leaderboard as a terminal table, Markdown and JSON. Nothing here prints."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Group
+    from rich.table import Table
+
+    from .frame import LeftOut
+    from .leaderboard import Leaderboard, LeaderboardRow
+
+__all__ = ["left_out_table", "organism_markdown", "organism_table", "to_json", "to_markdown", "to_table"]
+
+_COLUMNS_A_TABLE = 4
+_MISSING = "–"
+_NARROW_HEADERS = {
+    "organisms/cases/grades": "organ.\ncases\ngrades",
+    "interactions": "inter-\nactions",
+    "seconds": "sec.",
+}
+
+
+def to_table(board: Leaderboard) -> Group:
+    """The leaderboard for a terminal of at least 100 columns, with its footnotes."""
+    from rich.console import Group
+    from rich.text import Text
+
+    table = _plain_table("Leaderboard")
+    table.add_column("method\nagent\nmodel", overflow="fold", ratio=1, min_width=10)
+    columns = _columns(board)
+    for header in columns:
+        table.add_column(_NARROW_HEADERS.get(header, header.replace(" ", "\n")), justify="right", no_wrap=True)
+    for row in board.rows:
+        name = Text.assemble((_method(row), "bold"), f"\n{row.agent}\n", (row.agent_model, "dim"))
+        table.add_row(name, *(cell(row).replace("/", "\n") for cell in columns.values()))
+    return Group(table, *(Text(note, style="dim") for note in board.notes))
+
+
+def organism_table(board: Leaderboard) -> Group:
+    """Mean grades, organism x method (a column for each row of the leaderboard), 100 columns wide at most."""
+    from rich.console import Group
+    from rich.text import Text
+
+    tables = []
+    for start in range(0, len(board.rows), _COLUMNS_A_TABLE):
+        rows = board.rows[start : start + _COLUMNS_A_TABLE]
+        table = _plain_table("Mean grade by organism")
+        table.add_column("organism", overflow="fold", min_width=24)
+        for row in rows:
+            header = Text("\n".join(_label(row, board.rows)))
+            table.add_column(header, justify="right", overflow="fold", max_width=14)
+        for cells in _organism_cells(board, rows):
+            table.add_row(*map(Text, cells))
+        tables.append(table)
+    return Group(*tables, Text("(control): nothing narrow was finetuned.", style="dim"))
+
+
+def left_out_table(left_out: Sequence[LeftOut]) -> Table:
+    """What is not in the frame, and why."""
+    from rich.text import Text
+
+    table = _plain_table("Left out")
+    table.add_column("log", overflow="fold", ratio=2)
+    table.add_column("sample", overflow="fold", ratio=1)
+    table.add_column("reason", overflow="fold", ratio=2)
+    for item in left_out:
+        table.add_row(Text(item.log), Text(item.sample or "(whole log)"), Text(item.reason))
+    return table
+
+
+def to_markdown(board: Leaderboard) -> str:
+    """The leaderboard as a Markdown table, its footnotes below."""
+    columns = _columns(board)
+    lines = [
+        [_method(row), row.agent, row.agent_model, *(cell(row) for cell in columns.values())] for row in board.rows
+    ]
+    table = _markdown(["method", "agent", "model", *columns], lines, left=3)
+    return table + "\n" + "".join(f"\n{_escape(note)}\n" for note in board.notes)
+
+
+def organism_markdown(board: Leaderboard) -> str:
+    """Mean grades, organism x method, as a Markdown table."""
+    header = ["organism", *(", ".join(_label(row, board.rows)) for row in board.rows)]
+    return _markdown(header, _organism_cells(board, board.rows), left=1) + "\n"
+
+
+def to_json(board: Leaderboard) -> str:
+    """The leaderboard with all its numbers, unrounded; what cannot be computed is null."""
+    rows = [asdict(row) | {"is_baseline": row.is_baseline} for row in board.rows]
+    return json.dumps(_null_for_nan(asdict(board) | {"rows": rows}), indent=2, allow_nan=False, ensure_ascii=False)
+
+
+def _columns(board: Leaderboard) -> dict[str, Callable[[LeaderboardRow], str]]:
+    return {
+        "grade": lambda row: _number(row.grade, 2),
+        f"{board.level:.0%} interval": lambda row: (
+            _MISSING if math.isnan(row.low) else f"{_number(row.low, 2)}–{_number(row.high, 2)}"
+        ),
+        "grade, narrow": lambda row: _number(row.grade_narrow, 2),
+        "grade, control": lambda row: _number(row.grade_control, 2),
+        "false alarm": lambda row: _number(row.false_alarm_rate, 2),
+        "fact recall": lambda row: _number(row.fact_recall, 2),
+        "organisms/cases/grades": lambda row: f"{row.organisms}/{row.cases}/{row.grades}",
+        "interactions": lambda row: _number(row.interactions_used, 1),
+        "seconds": lambda row: _number(row.seconds, 0 if row.seconds >= 100 else 1),
+        "errors": lambda row: str(row.errors),
+    }
+
+
+def _organism_cells(board: Leaderboard, rows: Sequence[LeaderboardRow]) -> list[list[str]]:
+    controls = {item.organism: item.control for row in board.rows for item in row.organism_grades}
+    grades = [{item.organism: item.grade for item in row.organism_grades} for row in rows]
+    names = sorted(controls, key=lambda name: (controls[name], name))
+    return [
+        [
+            f"{name} (control)" if controls[name] else name,
+            *(_number(column.get(name, math.nan), 2) for column in grades),
+        ]
+        for name in names
+    ]
+
+
+def _label(row: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> list[str]:
+    """The method, and agent and model as far as the rows differ in them."""
+    label = [_method(row)]
+    if len({other.agent for other in rows}) > 1:
+        label.append(row.agent)
+    if len({other.agent_model for other in rows}) > 1:
+        label.append(row.agent_model)
+    return label
+
+
+def _method(row: LeaderboardRow) -> str:
+    return f"{row.method} *" if row.is_baseline else row.method
+
+
+def _number(value: float, digits: int) -> str:
+    return _MISSING if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def _plain_table(title: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
+
+
+def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+    rule = ["---" if column < left else "---:" for column in range(len(header))]
+    cells = [list(map(_escape, header)), rule, *([_escape(cell) for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+
+
+def _null_for_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _null_for_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_null_for_nan(item) for item in value]
+    return None if isinstance(value, float) and math.isnan(value) else value

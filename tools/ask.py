@@ -1,0 +1,81 @@
+"""Querying both models of a pair side by side, within the budget."""
+
+from __future__ import annotations
+
+import hashlib
+
+from inspect_ai.model import ChatMessageUser, GenerateConfig
+from inspect_ai.tool import Tool, ToolError, tool
+from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
+
+from .case import CaseState, Side, current_case
+from .targets import target_model
+
+__all__ = ["MAX_PROMPTS", "ask_models"]
+
+MAX_PROMPTS = 10
+"""Prompts of one call."""
+MAX_CHARACTERS = 4_000
+"""Length of a prompt."""
+
+
+@tool
+def ask_models(temperature: float = 0.7, max_tokens: int = 80) -> Tool:
+    """Tool that puts prompts to both models.
+
+    Args:
+        temperature: Sampling temperature of the targets.
+        max_tokens: Longest answer, in tokens.
+    """
+
+    async def execute(prompts: list[str]) -> str:
+        """Put prompts to both models and read their answers side by side. Each prompt costs one interaction.
+
+        Args:
+            prompts: One to ten prompts, each a user message of a fresh conversation.
+        """
+        if not 1 <= len(prompts) <= MAX_PROMPTS:
+            raise ToolError(f"{len(prompts)} prompts were given; give 1 to {MAX_PROMPTS} a call.")
+        for i, prompt in enumerate(prompts, 1):
+            if not prompt.strip() or len(prompt) > MAX_CHARACTERS:
+                raise ToolError(f"Prompt {i} has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
+        case = current_case()
+        first = case.interactions_used
+        case.spend(len(prompts))
+        config = GenerateConfig(temperature=temperature, max_tokens=max_tokens)
+        # Targets are budgeted by interactions; the investigator's turns and tokens are its own.
+        with suspend_turn_limit(), suspend_token_limit():
+            answers = await collect(
+                *(
+                    _answer(case, side, prompt, first + i, config)
+                    for i, prompt in enumerate(prompts)
+                    for side in _shown(case)
+                )
+            )
+        return _side_by_side(case, prompts, answers)
+
+    return execute
+
+
+async def _answer(case: CaseState, side: Side, prompt: str, number: int, config: GenerateConfig) -> str:
+    # The two models get different seeds: with one seed, identical models would give themselves away.
+    seed = int.from_bytes(hashlib.sha256(f"{case.seed}|{side}|{number}|{prompt}".encode()).digest()[:4], "big")
+    seeded = config.model_copy(update={"seed": seed % 2**31})
+    output = await target_model(case, side).generate([ChatMessageUser(content=prompt)], config=seeded)
+    return output.completion.strip() or "(empty answer)"
+
+
+def _shown(case: CaseState) -> tuple[Side, Side]:
+    """The two sides, in the order of their labels, which says nothing when the case is blind."""
+    return ("base", "finetuned") if case.base_label <= case.finetuned_label else ("finetuned", "base")
+
+
+def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> str:
+    sides = _shown(case)
+    blocks = []
+    for i, prompt in enumerate(prompts):
+        pair = zip(sides, answers[2 * i : 2 * i + 2], strict=True)
+        told = "\n".join(f"<{case.label(side)}>\n{answer}\n</{case.label(side)}>" for side, answer in pair)
+        blocks.append(f"## Prompt: {prompt}\n{told}")
+    blocks.append(f"Interactions left: {case.interactions_left} of {case.interactions}.")
+    return "\n\n".join(blocks)

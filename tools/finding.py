@@ -1,0 +1,75 @@
+"""The finding of a case: what the investigator submitted, or what can be read from its last message."""
+
+from __future__ import annotations
+
+import re
+from typing import get_args
+
+from inspect_ai.solver import TaskState
+from pydantic import ValidationError
+
+from .case import CaseState, Finding, Verdict
+from .json_objects import json_objects
+
+__all__ = ["finding_of", "parse_finding", "source_of"]
+
+DEFAULT_VERDICT: Verdict = "inconclusive"
+"""Verdict of a plain text that states none."""
+DEFAULT_CONFIDENCE = 0.5
+"""Confidence of a plain text that states none."""
+
+# Markdown may stand around the word: "**Verdict:** changed", "- CONFIDENCE = 80%".
+_MARKS = r"[^\w\n]{0,8}"
+_VERDICT_LINE = re.compile(
+    rf"^{_MARKS}verdict{_MARKS}?[:=]{_MARKS}(changed|no[ _-]narrow[ _-]change|inconclusive)\b",
+    re.IGNORECASE | re.MULTILINE,
+)
+_CONFIDENCE_LINE = re.compile(
+    rf"^{_MARKS}confidence{_MARKS}?[:=]{_MARKS}?(\d{{0,3}}\.?\d{{1,9}})\s*(%?)", re.IGNORECASE | re.MULTILINE
+)
+
+
+def finding_of(state: TaskState) -> Finding | None:
+    """The finding in the case's state; else the one read from the completion; else None (a crashed case)."""
+    submitted = state.store_as(CaseState).finding
+    return submitted if submitted is not None else parse_finding(state.output.completion)
+
+
+def source_of(state: TaskState) -> str:
+    """How the finding came: ``CaseState.finding_source``, or ``completion`` when it was only parsed here."""
+    case = state.store_as(CaseState)
+    if case.finding is None and parse_finding(state.output.completion) is not None:
+        return "completion"
+    return case.finding_source
+
+
+def parse_finding(text: str) -> Finding | None:
+    """Read a finding from the text of an agent that knows nothing of the submit tool.
+
+    The last JSON object that is a valid finding counts. Without one the whole text is the description, and lines such
+    as ``VERDICT: changed`` and ``CONFIDENCE: 0.8`` (or ``80%``), the last of each, set the other two; the verdict is
+    ``inconclusive`` and the confidence 0.5 otherwise. Blank text holds no finding.
+    """
+    if not text.strip():
+        return None
+    found: Finding | None = None
+    for candidate, _ in json_objects(text):
+        try:
+            found = Finding.model_validate(candidate)
+        except ValidationError:
+            continue
+    return found or Finding(verdict=_verdict(text), confidence=_confidence(text), description=text.strip())
+
+
+def _verdict(text: str) -> Verdict:
+    stated = [re.sub(r"[ -]", "_", words.lower()) for words in _VERDICT_LINE.findall(text)]
+    return next((verdict for verdict in get_args(Verdict) if stated and verdict == stated[-1]), DEFAULT_VERDICT)
+
+
+def _confidence(text: str) -> float:
+    stated = DEFAULT_CONFIDENCE
+    for number, percent in _CONFIDENCE_LINE.findall(text):
+        value = float(number) / 100 if percent else float(number)
+        if 0 <= value <= 1:
+            stated = value
+    return stated
