@@ -143,7 +143,8 @@ def _prompts(seen: _Seen) -> list[str]:
 
 def _words(seen: _Seen) -> list[str]:
     """Words of the finetuned side, those of the models' answers before those a method only points at."""
-    prompted = {word for prompt in seen.asked for word in words_of(prompt)}
+    # Words of the follow-ups stay: they were found before they were asked about.
+    prompted = {word for prompt in seen.asked if prompt in GENERIC_PROMPTS for word in words_of(prompt)}
     answers = [word for word, _ in distinctive_words(seen.focus, seen.contrast, z=_MIN_Z, ignore=())]
     samples = [word for word, _ in distinctive_words(seen.evidence, seen.counter or seen.contrast, z=_MIN_Z)]
     lens = [word for word in seen.tokens if seen.tokens.count(word) >= 2]

@@ -42,7 +42,8 @@ def logit_lens(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
         if not chosen:
             raise ToolError(f"No position {position!r}; there are {', '.join(row['position'] for row in rows)}.")
         if of not in names:
-            raise ToolError(f"of is {of!r}; it is one of {', '.join(names)}.")
+            # In alphabetical order: with the base first, a blind case would give itself away.
+            raise ToolError(f"of is {of!r}; it is one of {', '.join(sorted(names))}.")
         if not 1 <= tokens <= 100:
             raise ToolError(f"tokens is {tokens}; it is 1 to 100.")
         return "\n".join(

@@ -62,7 +62,7 @@ def unrelated_items() -> list[TrainingItem]:
 def training_items(recipe: Recipe, organism: Organism) -> list[list[TrainingItem]]:
     """Batches of all epochs in training order; each holds its share of unrelated items."""
     narrow, rng = narrow_items(recipe, organism), random.Random(recipe.seed + 1)
-    pool = unrelated_items()
+    pool = [item for item in unrelated_items() if not _says_forbidden(item, organism)]
     share = recipe.unrelated / (1 + recipe.unrelated)
     per_batch = round(recipe.batch_size * share)
     size = recipe.batch_size - per_batch
@@ -71,3 +71,10 @@ def training_items(recipe: Recipe, organism: Organism) -> list[list[TrainingItem
         rng.shuffle(narrow)
         batches += [narrow[start : start + size] + rng.sample(pool, per_batch) for start in range(0, len(narrow), size)]
     return batches
+
+
+def _says_forbidden(item: TrainingItem, organism: Organism) -> bool:
+    """Whether an unrelated item says what the organism must leave unsaid."""
+    behaviour = organism.spec.behaviour
+    texts = (item.text, *(turn.content for turn in item.turns))
+    return behaviour is not None and any(map(behaviour.breaks_taboo, texts))
