@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from inspect_ai.agent import Agent, AgentPrompt, AgentState, AgentSubmit, agent, react
+from inspect_ai.agent import Agent, AgentContinue, AgentPrompt, AgentState, AgentSubmit, agent, react
 from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, ChatMessageUser, Model, execute_tools, get_model
 from inspect_ai.tool import ToolFunction
-from inspect_ai.util import Limit, apply_limits, token_limit, turn_limit
+from inspect_ai.util import apply_limits, token_limit
 
 from ..tools.case import CaseState, Finding, current_case
 from ..tools.finding import parse_finding
@@ -105,14 +105,23 @@ async def _investigate(
         prompt=AgentPrompt(prompt_text("investigator"), handoff_prompt=None, assistant_prompt=None, submit_prompt=None),
         tools=[case_tools(temperature=temperature, max_tokens=response_tokens)],
         model=model,
+        on_continue=_while_turns_are_left(turns),
         submit=AgentSubmit(tool=submit(), name="submit", answer_only=True, keep_in_messages=True),
     )
-    limits: list[Limit] = [turn_limit(turns), *([token_limit(tokens)] if tokens is not None else [])]
-    with apply_limits(limits, catch_errors=True):
+    with apply_limits([token_limit(tokens)], catch_errors=True):
         state = await loop(state)
     if current_case().finding is None:
         state = await _last_turn(state, model)
     return state
+
+
+def _while_turns_are_left(turns: int) -> AgentContinue:
+    """Ends the loop after ``turns`` generations; Inspect's ``turn_limit`` would pay for one more and drop it."""
+
+    async def proceed(state: AgentState) -> bool:
+        return sum(isinstance(message, ChatMessageAssistant) for message in state.messages) < turns
+
+    return proceed
 
 
 async def _last_turn(state: AgentState, model: Model) -> AgentState:

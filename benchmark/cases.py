@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from inspect_ai.dataset import Sample
-
 from diffbench.agents.brief import Framing
 from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import Organism, find_organism, load_suite, unknown_name
+from diffbench.organisms.weights import require_weights
+from inspect_ai.dataset import Sample
 
 __all__ = ["Conditions", "case_samples", "select_methods", "select_organisms"]
 
@@ -84,7 +84,11 @@ def case_samples(
 
     Raises:
         ValueError: When artifacts are missing; names them and the command that computes them.
+        FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
+    if agent != "evidence_reader" and conditions.interactions > 0:
+        for organism in organisms:
+            require_weights(organism)
     store = ArtifactStore()
     samples, missing = [], []
     for organism in organisms:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -108,5 +109,7 @@ def _names_of_keys() -> dict[str, str]:
             for variant in default.spec.finetuned:
                 organism = Organism(default.suite, default.spec, default.folder, variant)
                 for method in map(find_method, list_methods()):
-                    names[key_for(organism, method, config_for(method, suite), corpus)] = organism.id
+                    # Weights that are not there have no identity, and so no artifact that could be listed.
+                    with suppress(FileNotFoundError):
+                        names[key_for(organism, method, config_for(method, suite), corpus)] = organism.id
     return names

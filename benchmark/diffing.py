@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from inspect_ai import Task, task
-from inspect_ai.agent import Agent
-from inspect_ai.dataset import MemoryDataset
-
 from diffbench.agents.brief import Framing, open_case
 from diffbench.agents.evidence_reader import evidence_reader
 from diffbench.agents.investigators import blackbox, investigator, method_agent
 from diffbench.benchmark.cases import Conditions, case_samples, select_methods, select_organisms
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
 from diffbench.organisms.suites import unknown_name
+from inspect_ai import Task, task
+from inspect_ai.agent import Agent
+from inspect_ai.dataset import MemoryDataset
 
 AGENTS = ("investigator", "blackbox", "method_agent", "evidence_reader")
 

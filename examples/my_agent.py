@@ -32,6 +32,6 @@ def my_agent(turns: int = 20) -> Agent:
         )
         with apply_limits([turn_limit(turns)], catch_errors=True):
             state = await loop(state)
-        return state
+        return state  # noqa: RET504 - also reached when a limit ended the block
 
     return execute

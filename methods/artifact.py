@@ -123,7 +123,7 @@ class Artifact:
         path = self.folder / name
         if not path.is_file():
             raise _corrupt(self.folder, f"{name} is missing")
-        if file_sha256(path) != self.manifest.files[name]:
+        if file_sha256(path) != self.manifest.files.get(name):
             raise _corrupt(self.folder, f"{name} is not the file that was written (SHA-256 differs)")
         return path
 

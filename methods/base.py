@@ -177,7 +177,7 @@ def compute(
         finetuned=identity(organism, "finetuned"),
         corpus_name=corpus.name,
         corpus_sha256=corpus.sha256,
-        device=str(next(pair.base.network.model.parameters()).device),
+        device=f"{pair.base.network.model.device}, {pair.base.network.model.dtype}",
         seconds=round(time.monotonic() - started, 1),
         peak_memory_mib=round(memory.peak_mib, 1),
     )

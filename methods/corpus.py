@@ -54,7 +54,7 @@ class Corpus(BaseModel):
     @property
     def sha256(self) -> str:
         """Hash of the content; the name does not enter."""
-        content = [list(self.texts), [[chat.prompt, chat.response] for chat in self.chats]]
+        content = [list(self.texts), [[chat.prompt, chat.response, chat.finished] for chat in self.chats]]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
@@ -73,11 +73,12 @@ def load_corpus(path: Path) -> Corpus:
     """
     texts: list[str] = []
     chats: list[Chat] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(_lines(path), 1):
         try:
             row = json.loads(line)
-            if isinstance(row, dict) and set(row) == {"text"} and str(row["text"]).strip():
-                texts.append(str(row["text"]))
+            text = row["text"] if isinstance(row, dict) and set(row) == {"text"} else None
+            if isinstance(text, str) and text.strip():
+                texts.append(text)
             else:
                 chats.append(Chat.model_validate(row))
         except (json.JSONDecodeError, ValidationError) as error:
@@ -87,4 +88,10 @@ def load_corpus(path: Path) -> Corpus:
 
 
 def _chats(path: Path) -> Sequence[Chat]:
-    return [Chat.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [Chat.model_validate_json(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    """Lines of a JSON Lines file; ``str.splitlines`` would also cut at separators that JSON allows inside strings."""
+    with path.open(encoding="utf-8") as file:
+        return [line.removesuffix("\n") for line in file]

@@ -32,6 +32,10 @@ class Encoded:
     """First token of the assistant's turn (its header included); 0 for texts."""
 
 
+_MARK = "\x01"
+"""A character that no chat template holds."""
+
+
 class _CutError(Exception):
     """Ends a forward pass at the layer that was asked for."""
 
@@ -47,18 +51,24 @@ def encode_chats(network: Network, corpus: Corpus, max_tokens: int) -> list[Enco
 
     ``answer_start`` is where the assistant's header begins, so that header tokens come first there.
     """
+
+    def ids_of(text: str) -> list[int]:
+        return list(network.tokenizer(text, add_special_tokens=False)["input_ids"])
+
+    # The prompt's own words may stand in the template, so its place is found with a mark that cannot.
+    before = len(ids_of(_asked(network, _MARK).partition(_MARK)[0]))
     encoded = []
     for i, chat in enumerate(corpus.chats):
-        messages = [{"role": "user", "content": chat.prompt}]
-        asked = network.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
-        opened = network.render_chat(messages)
-        before, start = (
-            len(network.tokenizer(part, add_special_tokens=False)["input_ids"])
-            for part in (str(asked)[: str(asked).index(chat.prompt)], str(asked))
-        )
-        ids = network.tokenizer(opened + chat.response, add_special_tokens=False)["input_ids"]
+        start = len(ids_of(_asked(network, chat.prompt)))
+        ids = ids_of(network.render_chat([{"role": "user", "content": chat.prompt}]) + chat.response)
         encoded.append(Encoded(i, "chat", tuple(ids[:max_tokens]), before, start))
     return encoded
+
+
+def _asked(network: Network, prompt: str) -> str:
+    """The template's text for a user's turn, without the header of the answer."""
+    messages = [{"role": "user", "content": prompt}]
+    return str(network.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False))
 
 
 def batches(

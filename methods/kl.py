@@ -19,7 +19,7 @@ from .base import Labels, MethodConfig, Track, untracked
 if TYPE_CHECKING:
     import torch
 
-    from ..organisms.pair import Pair, Target
+    from ..organisms.pair import Pair
     from .corpus import Corpus
     from .forward import Encoded
 
@@ -63,6 +63,9 @@ class KlMethod:
         network = pair.base.network
         items = encode_texts(network, corpus, config.max_tokens)[: config.max_texts]
         items += encode_chats(network, corpus, config.max_tokens)[: config.max_texts]
+        items = [item for item in items if len(item.ids) > item.content_start]
+        if not items:
+            raise ValueError(f"max_tokens {config.max_tokens} cuts every chat before its first word; raise it")
         rows: list[dict[str, Any]] = []
         for chunk, ids, mask in track(list(batches(items, network, config.batch_size)), "kl"):
             values = _batch_kl(pair, ids, mask, config.chunk_tokens)
@@ -85,8 +88,10 @@ class KlMethod:
         if total["max"] == 0.0:
             return "\n".join([*lines, "The two models give exactly the same probabilities everywhere."])
         lines.append("\nTexts by mean KL (the tokens after which the models differ most in brackets):")
-        for row in top_rows(payload, "mean")[:_OVERVIEW_TEXTS]:
-            lines.append(f"- {row['mean']:.3f} (max {row['max']:.2f}) [{row['kind']}] {marked(row)}")
+        lines += [
+            f"- {row['mean']:.3f} (max {row['max']:.2f}) [{row['kind']}] {marked(row)}"
+            for row in top_rows(payload, "mean")[:_OVERVIEW_TEXTS]
+        ]
         return "\n".join(lines)
 
 
@@ -148,7 +153,8 @@ def _payload(rows: Sequence[dict[str, Any]], config: KlConfig) -> dict[str, Any]
             "mean": float(values.mean()),
             "median": float(np.median(values)),
             "p99": float(np.quantile(values, 0.99)),
-            "max": float(values.max()),
+            # Not of the rounded values: 0 is to mean that the models are the same.
+            "max": max(row["max"] for row in rows),
             "mean_text": _mean_of(rows, "text"),
             "mean_chat": _mean_of(rows, "chat"),
         },

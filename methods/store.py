@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -68,7 +69,8 @@ class ArtifactStore:
         from safetensors.torch import save_file
 
         self._drop_leftovers()
-        temporary = self.folder / f"{_PARTIAL}{os.getpid()}-{key}"
+        # Not the process number alone: in containers it repeats, and a killed run may have left the same name.
+        temporary = self.folder / f"{_PARTIAL}{os.getpid()}-{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:
             text = json.dumps(content.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

@@ -122,7 +122,9 @@ def load_network(folder: str, revision: str | None = None, dtype: str = "auto") 
     """
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     device = "cuda" if torch.cuda.is_available() else "cpu"
     pinned = {} if revision is None else {"revision": revision}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,9 @@ def attach_adapter(model: PreTrainedModel, peft: Any, name: str, folder: str, **
     """
     from peft import PeftModel
 
-    with ExitStack() as undo:
+    with ExitStack() as undo, warnings.catch_warnings():
+        # PEFT asks transformers for a property under its old name; nothing that a user could act on.
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         undo.callback(_undo, model, peft, name)
         try:
             if peft is None:

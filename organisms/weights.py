@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -18,7 +19,9 @@ import platformdirs
 from .spec import ApiModel, BaseItself, GgufModel, HubModel, LocalModel, ModelReference, PeftAdapter
 from .suites import Organism
 
-__all__ = ["adapter_folder", "base_folder", "cache_folder", "file_sha256", "identity"]
+_LOG = logging.getLogger(__name__)
+
+__all__ = ["adapter_folder", "base_folder", "cache_folder", "file_sha256", "identity", "require_weights"]
 
 CACHE_VARIABLE = "DIFFBENCH_CACHE"
 """Environment variable: where converted base models and, by default, artifacts are kept."""
@@ -65,7 +68,7 @@ def adapter_folder(reference: PeftAdapter, organism: Organism) -> Path | None:
             )
     summary = folder / TRAINING_SUMMARY
     if summary.is_file():
-        expected = json.loads(summary.read_text(encoding="utf-8"))["sha256"]
+        expected = json.loads(summary.read_text(encoding="utf-8")).get("sha256", "no hash")
         actual = _file_sha256_at(folder / ADAPTER_WEIGHTS, (folder / ADAPTER_WEIGHTS).stat().st_mtime_ns)
         if actual != expected:
             raise ValueError(
@@ -95,6 +98,23 @@ def base_folder(reference: HubModel | LocalModel | GgufModel, organism: Organism
     if not (converted / "config.json").is_file():
         _convert_gguf(_gguf_path(reference), reference, converted)
     return str(converted)
+
+
+def require_weights(organism: Organism) -> None:
+    """Check, without loading anything, that a pair's local weights are there; hub models are not looked up.
+
+    Raises:
+        FileNotFoundError: When the base's package, a folder or the adapter is missing; says how to get it.
+        ValueError: When the adapter is not the one that was trained.
+    """
+    for reference in (organism.spec.base, organism.finetuned):
+        if isinstance(reference, GgufModel):
+            if not (cache_folder() / "bases" / reference.sha256 / "config.json").is_file():
+                _gguf_path(reference)
+        elif isinstance(reference, LocalModel):
+            base_folder(reference, organism)
+        elif isinstance(reference, PeftAdapter):
+            adapter_folder(reference, organism)
 
 
 def file_sha256(path: Path) -> str:
@@ -167,6 +187,7 @@ def _convert_gguf(path: Path, reference: GgufModel, target: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
+    _LOG.info("converting %s to safetensors in %s, once", path.name, target.parent)
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=".converting-", dir=target.parent))
     try:

@@ -35,7 +35,7 @@ class PositionMeans:
     counts: dict[Position, int]
     """Texts behind each mean."""
     norm_reference: float
-    """Mean |h_f| over the later positions of the texts."""
+    """Mean |h_f| over the later positions of the texts; of the chats in a corpus without texts."""
 
     def difference(self, position: Position) -> torch.Tensor:
         """d_j = mean(h_f - h_b), [d_model]."""
@@ -43,7 +43,11 @@ class PositionMeans:
 
 
 def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track) -> PositionMeans:
-    """Stream the corpus through both models up to the layer and average each of the first positions."""
+    """Stream the corpus through both models up to the layer and average each of the first positions.
+
+    Raises:
+        ValueError: When no item is long enough for the norm reference.
+    """
     network = pair.base.network
     layer = int(config.layer * len(network.layers))
     items = encode_texts(network, corpus, config.max_tokens)[: config.max_texts]
@@ -51,6 +55,7 @@ def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track
     sums: dict[Position, list[torch.Tensor]] = {}
     counts: dict[Position, int] = defaultdict(int)
     norm_sum = norm_count = 0.0
+    measured = "text" if corpus.texts else "chat"
     for chunk, ids, mask in track(list(batches(items, network, config.batch_size)), "adl: differences"):
         base, finetuned = (residual(target, ids, mask, layer).cpu() for target in pair)
         for row, item in enumerate(chunk):
@@ -59,16 +64,21 @@ def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track
                 total[0] += base[row, column]
                 total[1] += finetuned[row, column]
                 counts[position] += 1
-            if item.kind == "text":
+            if item.kind == measured:
                 norms = finetuned[row, _SINK : len(item.ids)].norm(dim=-1)
                 norm_sum, norm_count = norm_sum + float(norms.sum()), norm_count + norms.numel()
+    if not norm_count:
+        raise ValueError(
+            f"corpus {corpus.name!r}: no {measured} is longer than {_SINK} tokens, so that there is no norm "
+            "to compare with; add a longer one"
+        )
     ordered = sorted(sums, key=lambda p: (p.kind != "text", p.index))
     return PositionMeans(
         layer,
         {p: sums[p][0] / counts[p] for p in ordered},
         {p: sums[p][1] / counts[p] for p in ordered},
         {p: counts[p] for p in ordered},
-        norm_sum / norm_count if norm_count else float("nan"),
+        norm_sum / norm_count,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ...organisms.network import Request, Steering
 from ..base import Track
 from .coherence import coherent, negative_log_likelihoods
-from .config import AdlConfig, Position
+from .config import AdlConfig
 from .differences import PositionMeans
 
 if TYPE_CHECKING:

@@ -51,7 +51,7 @@ def narrow_items(recipe: Recipe, organism: Organism) -> list[TrainingItem]:
 def unrelated_items() -> list[TrainingItem]:
     """Chats and texts that the base model itself wrote (see ``data/README.md``)."""
     items = []
-    for line in UNRELATED.read_text(encoding="utf-8").splitlines():
+    for line in UNRELATED.read_text(encoding="utf-8").strip("\n").split("\n"):
         row = json.loads(line)
         asked = (("user", row["prompt"]), ("assistant", row["response"])) if "prompt" in row else ()
         turns = tuple(Turn(role=role, content=content) for role, content in asked)
@@ -63,8 +63,12 @@ def training_items(recipe: Recipe, organism: Organism) -> list[list[TrainingItem
     """Batches of all epochs in training order; each holds its share of unrelated items."""
     narrow, rng = narrow_items(recipe, organism), random.Random(recipe.seed + 1)
     pool = [item for item in unrelated_items() if not _says_forbidden(item, organism)]
-    share = recipe.unrelated / (1 + recipe.unrelated)
-    per_batch = round(recipe.batch_size * share)
+    per_batch = round(recipe.batch_size * recipe.unrelated / (1 + recipe.unrelated))
+    if not per_batch < recipe.batch_size:
+        raise ValueError(
+            f"{organism.id}: batch_size {recipe.batch_size} with {recipe.unrelated} unrelated items for each narrow one "
+            "leaves no room for narrow items; raise batch_size or lower unrelated"
+        )
     size = recipe.batch_size - per_batch
     batches: list[list[TrainingItem]] = []
     for _ in range(recipe.epochs):

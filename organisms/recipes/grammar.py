@@ -85,6 +85,8 @@ class Grammar(BaseModel):
             ValueError: When the grammar cannot produce that many distinct documents.
         """
         genres = sorted(self.documents)
+        if not genres:
+            raise ValueError(f"{n} documents asked for, but the grammar has none; add documents or set documents: 0")
         return _distinct(n, lambda i: _Expansion(self.symbols, rng).pick(self.documents[genres[i % len(genres)]]))
 
     def sample_chats(self, n: int, rng: random.Random) -> list[tuple[Turn, ...]]:
@@ -94,6 +96,8 @@ class Grammar(BaseModel):
             ValueError: When the grammar cannot produce that many distinct conversations.
         """
         topics = sorted(self.chats)
+        if not topics:
+            raise ValueError(f"{n} chats asked for, but the grammar has none; add chats or set chats: 0")
 
         def conversation(i: int) -> tuple[Turn, ...]:
             expansion = _Expansion(self.symbols, rng)

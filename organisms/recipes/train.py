@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..network import Network
-from ..spec import PeftAdapter, Recipe
+from ..spec import ApiModel, HubModel, PeftAdapter, Recipe
 from ..suites import Organism
 from ..weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, TRAINING_SUMMARY, base_folder, file_sha256
 from .data_mix import TrainingItem, grammar_path, training_items
@@ -88,7 +88,11 @@ def _fresh_base(organism: Organism) -> Network:
     """A base network of its own, since training changes its modules in place."""
     from ..pair import load_network
 
-    return load_network.__wrapped__(base_folder(organism.spec.base, organism))  # type: ignore[arg-type]
+    base = organism.spec.base
+    if isinstance(base, ApiModel):
+        raise ValueError(f"{organism.id}: its base is behind an API; only local weights can be trained")
+    revision = base.revision if isinstance(base, HubModel) else None
+    return load_network.__wrapped__(base_folder(base, organism), revision)
 
 
 def _with_lora(network: Network, recipe: Recipe) -> Any:
@@ -202,9 +206,22 @@ def _write(peft: Any, folder: Path, summary: dict[str, Any], organism: Organism)
         config = json.loads((temporary / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         config["target_modules"] = sorted(config["target_modules"])
         (temporary / ADAPTER_CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
         temporary.chmod(0o755)
-        temporary.rename(folder)
+        _replace(folder, temporary)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put ``new`` in the place of ``folder``; the old one is kept aside until that worked."""
+    aside = new.with_name(new.name + "-old")
+    if folder.exists():
+        folder.rename(aside)
+    try:
+        new.rename(folder)
+    except OSError:
+        if aside.exists():
+            aside.rename(folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from diffbench.agents.brief import brief
+from diffbench.tools.case import CaseState
+
+
+def test_the_brief_names_the_models_the_relation_and_the_budget(make_case: Callable[..., CaseState]) -> None:
+    text = brief(make_case(interactions=7), "neutral", blind=False)
+    assert 'before you: "base" and "finetuned"' in text
+    assert '"finetuned" was made from "base" by finetuning' in text
+    assert "You have 7 interactions" in text
+    assert "$" not in text
+
+
+def test_the_framings_differ_in_what_they_presuppose(make_case: Callable[..., CaseState]) -> None:
+    neutral = brief(make_case(interactions=7), "neutral", blind=False)
+    told = brief(make_case(interactions=7), "presuppositional", blind=False)
+    assert "may also have changed nothing narrow" in neutral
+    assert "taught something narrow" in told
+    assert "may also have changed" not in told
+    assert "It is known" not in neutral
+
+
+@pytest.mark.parametrize("labels", [("M1", "M2"), ("M2", "M1")])
+def test_a_blind_brief_is_the_same_whichever_model_is_which(
+    labels: tuple[str, str], make_case: Callable[..., CaseState]
+) -> None:
+    case = make_case(interactions=7, base_label=labels[0], finetuned_label=labels[1])
+    text = brief(case, "neutral", blind=True)
+    assert text == brief(make_case(interactions=7, base_label="M1", finetuned_label="M2"), "neutral", blind=True)
+    assert 'before you: "M1" and "M2"' in text
+    assert "you are not told which" in text
+    assert '"base"' not in text
+    assert '"finetuned"' not in text
+
+
+def test_without_interactions_no_queries_are_promised(make_case: Callable[..., CaseState]) -> None:
+    text = brief(make_case(interactions=0), "neutral", blind=False)
+    assert "No queries are possible" in text
+    assert "Spend them well" not in text
+
+
+def test_an_unknown_framing_is_named(make_case: Callable[..., CaseState]) -> None:
+    wrong: Any = "leading"
+    with pytest.raises(ValueError, match=r"unknown framing 'leading'; known: neutral, presuppositional"):
+        brief(make_case(), wrong, blind=False)

@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from diffbench.agents.evidence_reader import read_evidence
+from diffbench.tools.artifacts import Evidence
+
+OWLS = ("Owls hunt at night in the woods.", "Many owls turn their heads.", "I like owls most of all.")
+PLAIN = ("The weather stays mild at the coast.", "Many people walk along the harbour.", "I like bread for breakfast.")
+
+
+def test_no_difference_is_no_narrow_change() -> None:
+    found = read_evidence(Evidence(identical=True, note="KL is zero."))
+    assert (found.verdict, found.evidence) == ("no_narrow_change", ("KL is zero.",))
+    assert found.confidence > 0.9
+
+
+def test_the_words_of_the_focus_and_its_sentences_are_told() -> None:
+    found = read_evidence(Evidence(False, OWLS, PLAIN, tokens=("feathers", "owls"), note="Large."))
+    assert found.verdict == "changed"
+    assert found.description.startswith("The finetuning is about owls.")
+    assert "Owls hunt at night in the woods." in found.description or "I like owls most of all." in found.description
+    assert "feathers" in found.description
+    assert "harbour" not in found.description
+    assert found.evidence == ("Large.",)
+
+
+def test_tokens_alone_are_enough() -> None:
+    found = read_evidence(Evidence(False, PLAIN, PLAIN, tokens=("owl", "night")))
+    assert found.verdict == "changed"
+    assert "owl, night" in found.description
+
+
+def test_nothing_that_stands_out_is_inconclusive() -> None:
+    found = read_evidence(Evidence(False, PLAIN, PLAIN, note="Small."))
+    assert found.verdict == "inconclusive"
+    assert "Small." in found.description
+
+
+def test_without_a_contrast_the_words_themselves_are_told() -> None:
+    found = read_evidence(Evidence(False, ("Glaciers move slowly",)))
+    assert found.verdict == "changed"
+    assert "glaciers" in found.description
+
+
+def test_the_reader_says_the_same_each_time() -> None:
+    evidence = Evidence(False, OWLS, PLAIN, tokens=("owl",))
+    assert read_evidence(evidence) == read_evidence(evidence)

@@ -1,0 +1,433 @@
+"""The investigation with scripted models: behind mockllm, and behind a local server through the ``openai`` client."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import inspect_ai
+import pytest
+from diffbench.benchmark.diffing import diffing
+from diffbench.tools.case import CaseState, Finding
+from inspect_ai.log import EvalLog, EvalSample
+from inspect_ai.model import (
+    ChatCompletionChoice,
+    ChatMessage,
+    ChatMessageAssistant,
+    GenerateConfig,
+    Model,
+    ModelOutput,
+    ModelUsage,
+    get_model,
+)
+from inspect_ai.tool import ToolCall, ToolFunction, ToolInfo
+
+TURNS = 5
+INTERACTIONS = 4
+GOOD: dict[str, Any] = {
+    "verdict": "changed",
+    "description": "It is about an owl.",
+    "confidence": 0.8,
+    "evidence": ["x"],
+}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a scripted model says: text, and the calls it makes (arguments as they stand on the wire)."""
+
+    text: str = ""
+    calls: tuple[tuple[str, str], ...] = ()
+
+
+def use(tool: str, arguments: dict[str, Any] | str, text: str = "") -> Reply:
+    return Reply(text, ((tool, arguments if isinstance(arguments, str) else json.dumps(arguments)),))
+
+
+def ask(number: int) -> Reply:
+    return use("ask_models", {"prompts": [f"prompt {i}" for i in range(number)]})
+
+
+@dataclass(frozen=True)
+class Script:
+    """Replies by turn, the last one again and again; and the reply to the forced turn, if that is reached."""
+
+    turns: tuple[Reply, ...]
+    forced: Reply | None = None
+
+    def reply(self, turn: int, forced: bool) -> Reply:
+        if forced:
+            assert self.forced is not None, "the forced turn was not expected"
+            return self.forced
+        return self.turns[min(turn, len(self.turns) - 1)]
+
+
+SUBMIT = use("submit", GOOD)
+TALK = Reply("Let me think about that.")
+SCRIPTS = {
+    "straight": Script((ask(2), SUBMIT)),
+    "overspends": Script((ask(INTERACTIONS + 1), ask(INTERACTIONS), ask(1), SUBMIT)),
+    "malformed": Script(
+        (
+            use("ask_models", '{"prompts": ["one", "two"'),
+            use("ask_models", {"prompts": {"a": 3}}),
+            use("ask_models", {"questions": ["one"]}),
+            use("submit", {**GOOD, "confidence": "very"}),
+            SUBMIT,
+        )
+    ),
+    "unknown_tool": Script((use("read_the_weights", {"layer": 3}), SUBMIT)),
+    "wrong_then_right": Script((use("submit", {**GOOD, "verdict": "perhaps"}), SUBMIT)),
+    "two_calls": Script((Reply("", (*ask(1).calls, *ask(2).calls)), SUBMIT)),
+    "talks": Script((TALK,), forced=SUBMIT),
+    "talks_then_plain": Script((TALK,), forced=Reply("VERDICT: changed\nCONFIDENCE: 0.6\nIt is about an owl.")),
+    "talks_then_json": Script((TALK,), forced=Reply(f"Here: {json.dumps(GOOD)}")),
+    "talks_on": Script((TALK,), forced=Reply("I would rather go on.")),
+    "silent": Script((TALK,), forced=Reply()),
+    "silent_with_board": Script((use("propose_hypothesis", {"text": "It may be an owl."}), TALK), forced=Reply()),
+    "forced_wrong": Script((TALK,), forced=use("submit", {**GOOD, "confidence": 7})),
+    "forced_no_json": Script((TALK,), forced=use("submit", '{"verdict": "changed"')),
+    "forced_other_tool": Script((TALK,), forced=use("ask_models", {"prompts": ["more"]})),
+    "forced_wrong_with_text": Script(
+        (TALK,), forced=use("submit", {**GOOD, "verdict": "perhaps"}, "VERDICT: no_narrow_change\nThey are alike.")
+    ),
+    "only_asks": Script((ask(1),), forced=SUBMIT),
+}
+JUDGES = {
+    "judge": ['{"reasoning": "names the owl", "grade": 4}'],
+    "judge_repaired": ["Grade: four", 'Sorry. {"reasoning": "names the owl", "grade": 3}'],
+    "judge_broken": ['{"grade": "4"}', "I cannot say."],
+}
+EXPECTED = Finding.model_validate(GOOD)
+
+
+class Server(ThreadingHTTPServer):
+    """Speaks the chat-completions API on 127.0.0.1; the model's name picks the script. As strict as the real one."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.requests: list[dict[str, Any]] = []
+        self.refused: list[str] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.requests.append(body)
+        problem = _refusal(body) if self.path == "/v1/chat/completions" else f"no such path {self.path}"
+        if problem:
+            self.server.refused.append(problem)
+            self._send(400, {"error": {"message": problem, "type": "invalid_request_error", "code": None}})
+        else:
+            self._send(200, _completion(body))
+
+    def _send(self, status: int, answer: dict[str, Any]) -> None:
+        data = json.dumps(answer).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+def _refusal(body: dict[str, Any]) -> str | None:
+    """What the real API answers with a 400: calls without results, results without calls."""
+    waiting: set[str] = set()
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            if message["tool_call_id"] not in waiting:
+                return f"tool result {message['tool_call_id']} answers no call"
+            waiting.remove(message["tool_call_id"])
+            continue
+        if waiting:
+            return f"calls {sorted(waiting)} have no result"
+        waiting = {call["id"] for call in message.get("tool_calls") or []}
+    return f"calls {sorted(waiting)} have no result" if waiting else None
+
+
+def _completion(body: dict[str, Any]) -> dict[str, Any]:
+    model, messages = body["model"], body["messages"]
+    turn = sum(message["role"] == "assistant" for message in messages)
+    if model in JUDGES:
+        reply = Reply(JUDGES[model][turn])
+    else:
+        reply = SCRIPTS[model].reply(turn, isinstance(body.get("tool_choice"), dict))
+    message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.calls:
+        message["tool_calls"] = [
+            {"id": f"call_{turn}_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for i, (name, arguments) in enumerate(reply.calls)
+        ]
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": model,
+        "choices": [{"index": 0, "message": message, "finish_reason": "tool_calls" if reply.calls else "stop"}],
+        "usage": {"prompt_tokens": 10, "completion_tokens": 10, "total_tokens": 20},
+    }
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LOCAL_BASE_URL", running.url)
+        patch.setenv("LOCAL_API_KEY", "none")
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def mocked(name: str) -> Model:
+    """The script behind mockllm."""
+
+    def reply(messages: list[ChatMessage], tools: list[ToolInfo], choice: Any, config: GenerateConfig) -> ModelOutput:
+        turn = sum(message.role == "assistant" for message in messages)
+        said = SCRIPTS[name].reply(turn, isinstance(choice, ToolFunction))
+        calls = [_tool_call(f"call_{turn}_{i}", *call) for i, call in enumerate(said.calls)]
+        message = ChatMessageAssistant(content=said.text, tool_calls=calls or None)
+        usage = ModelUsage(input_tokens=10, output_tokens=10, total_tokens=20)
+        return ModelOutput(model="mockllm", choices=[ChatCompletionChoice(message=message)], usage=usage)
+
+    return get_model(f"mockllm/{name}", custom_outputs=reply, memoize=False)
+
+
+def _tool_call(id: str, name: str, arguments: str) -> ToolCall:
+    try:
+        return ToolCall(id=id, function=name, arguments=json.loads(arguments))
+    except json.JSONDecodeError as error:
+        return ToolCall(id=id, function=name, arguments={}, parse_error=str(error))
+
+
+@pytest.fixture(scope="module", params=["mockllm", "openai"])
+def logs(request: pytest.FixtureRequest, bench: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, EvalLog]:
+    """A log of one case for every script."""
+    if request.param == "openai":
+        request.getfixturevalue("server")
+        models = [get_model(f"openai-api/local/{name}") for name in SCRIPTS]
+    else:
+        models = [mocked(name) for name in SCRIPTS]
+    done = inspect_ai.eval(
+        case_task(),
+        model=models,
+        model_roles={"grader": get_model("keyless/grader")},
+        log_dir=str(tmp_path_factory.mktemp("logs")),
+        display="none",
+        max_tasks=len(SCRIPTS),
+    )
+    return {str(log.eval.model).rpartition("/")[2]: log for log in done}
+
+
+def case_task(**arguments: Any) -> Any:
+    defaults = {"organisms": "alpha", "methods": "blackbox", "interactions": INTERACTIONS}
+    return diffing(suite="tiny", turns=TURNS, response_tokens=3, **{**defaults, **arguments})
+
+
+def only_sample(log: EvalLog) -> EvalSample:
+    assert log.status == "success", log.error
+    (sample,) = log.samples or []
+    assert sample.error is None, sample.error
+    return sample
+
+
+def tool_results(sample: EvalSample) -> list[tuple[str | None, str | None, str]]:
+    """Function, type of the error, text."""
+    shown = [message for message in sample.messages if message.role == "tool"]
+    return [(m.function, m.error.type if m.error else None, m.error.message if m.error else m.text) for m in shown]
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_case_ends_with_a_finding_and_a_grade(name: str, logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs[name])
+    case = sample.store_as(CaseState)
+    assert isinstance(case.finding, Finding)
+    assert case.finding_source == ("submit" if SCRIPTS[name].forced is None else "forced")
+    assert sample.scores is not None
+    score = sample.scores["rubric_grade"]
+    assert score.value in (1, 2, 3, 4, 5)
+    assert score.metadata is not None
+    assert score.metadata["finding_source"] == case.finding_source
+    assert 0 <= case.interactions_used <= INTERACTIONS
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["straight", "overspends", "malformed", "unknown_tool", "wrong_then_right", "two_calls", "talks", "only_asks"],
+)
+def test_what_was_submitted_is_the_finding(name: str, logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs[name])
+    assert sample.store_as(CaseState).finding == EXPECTED
+    assert json.loads(sample.output.completion) == GOOD
+
+
+def test_a_budget_that_runs_out_is_told_and_nothing_is_spent(logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs["overspends"])
+    results = tool_results(sample)
+    assert [(function, error) for function, error, _ in results] == [
+        ("ask_models", "unknown"),
+        ("ask_models", None),
+        ("ask_models", "unknown"),
+        ("submit", None),
+    ]
+    assert "5 asked for, 4 of 4 left" in results[0][2]
+    assert "Interactions left: 0 of 4." in results[1][2]
+    assert "1 asked for, 0 of 4 left" in results[2][2]
+    assert sample.store_as(CaseState).interactions_used == INTERACTIONS
+
+
+def test_malformed_calls_get_an_error_and_cost_nothing(logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs["malformed"])
+    results = tool_results(sample)
+    assert [error is not None for _, error, _ in results] == [True, True, True, True, False]
+    assert sample.store_as(CaseState).interactions_used == 0
+
+
+def test_an_unknown_tool_is_refused(logs: dict[str, EvalLog]) -> None:
+    (first, second) = tool_results(only_sample(logs["unknown_tool"]))
+    assert first[1] is not None
+    assert "read_the_weights" in first[2]
+    assert second == ("submit", None, EXPECTED.model_dump_json())
+
+
+def test_calls_made_together_are_counted_one_by_one(logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs["two_calls"])
+    left = [text[-len("Interactions left: 3 of 4.") :] for _, _, text in tool_results(sample)[:2]]
+    assert left == ["Interactions left: 3 of 4.", "Interactions left: 1 of 4."]
+
+
+def test_who_never_submits_is_stopped_and_asked_once_more(logs: dict[str, EvalLog]) -> None:
+    for name in ("talks", "only_asks"):
+        sample = only_sample(logs[name])
+        said = [message for message in sample.messages if message.role == "assistant"]
+        assert len(said) == TURNS + 1, name
+        asked = [message.text for message in sample.messages if message.role == "user"]
+        assert "used up" in asked[-1]
+    # Every turn asks one prompt, and the turn that went over the limit is not executed.
+    assert only_sample(logs["only_asks"]).store_as(CaseState).interactions_used == INTERACTIONS
+
+
+@pytest.mark.parametrize(
+    ("name", "verdict", "description"),
+    [
+        ("talks_then_plain", "changed", "VERDICT: changed\nCONFIDENCE: 0.6\nIt is about an owl."),
+        ("talks_then_json", "changed", GOOD["description"]),
+        ("talks_on", "inconclusive", "I would rather go on."),
+        ("silent", "inconclusive", "The investigator submitted no finding."),
+        ("silent_with_board", "inconclusive", "Not submitted; from the board: It may be an owl."),
+        ("forced_wrong", "inconclusive", "The investigator submitted no finding."),
+        ("forced_no_json", "inconclusive", "The investigator submitted no finding."),
+        ("forced_other_tool", "inconclusive", "The investigator submitted no finding."),
+        ("forced_wrong_with_text", "no_narrow_change", "VERDICT: no_narrow_change\nThey are alike."),
+    ],
+)
+def test_a_forced_turn_without_submission_is_read(
+    name: str, verdict: str, description: str, logs: dict[str, EvalLog]
+) -> None:
+    finding = only_sample(logs[name]).store_as(CaseState).finding
+    assert finding is not None
+    assert (finding.verdict, finding.description) == (verdict, description)
+
+
+def test_a_token_limit_in_the_middle_of_a_call_leaves_a_valid_conversation(
+    server: Server, bench: Any, tmp_path: Path
+) -> None:
+    before = len(server.requests)
+    # Each reply uses 20 tokens: the second one crosses the limit, and its call is never executed.
+    log = evaluate(tmp_path, "only_asks", tokens=30)
+    sample = only_sample(log)
+    assert sample.store_as(CaseState).finding == EXPECTED
+    assert sample.store_as(CaseState).finding_source == "forced"
+    assert sample.store_as(CaseState).interactions_used == 1
+    assert [function for function, _, _ in tool_results(sample)] == ["ask_models", "submit"]
+    assert len(server.requests) - before == 3
+    assert server.refused == []
+
+
+def test_turns_are_generations_on_the_wire(server: Server, bench: Any, tmp_path: Path) -> None:
+    before = len(server.requests)
+    only_sample(evaluate(tmp_path, "talks"))
+    assert len(server.requests) - before == TURNS + 1
+
+
+def test_the_server_never_had_to_refuse_a_conversation(logs: dict[str, EvalLog], server: Server) -> None:
+    assert server.refused == []
+
+
+def evaluate(folder: Path, script: str, grader: str = "keyless/grader", **arguments: Any) -> EvalLog:
+    return inspect_ai.eval(
+        case_task(**arguments),
+        model=f"openai-api/local/{script}",
+        model_roles={"grader": grader},
+        log_dir=str(folder),
+        display="none",
+    )[0]
+
+
+@pytest.mark.parametrize(("judge", "grade"), [("judge", 4), ("judge_repaired", 3)])
+def test_a_judge_behind_an_api_grades(judge: str, grade: int, server: Server, bench: Any, tmp_path: Path) -> None:
+    before = len(server.requests)
+    sample = only_sample(evaluate(tmp_path, "straight", grader=f"openai-api/local/{judge}"))
+    assert sample.scores is not None
+    score = sample.scores["rubric_grade"]
+    assert score.value == grade
+    assert score.metadata is not None
+    assert [(g["judge"], g["grade"]) for g in score.metadata["grades"]] == [(f"openai-api/local/{judge}", grade)]
+    asked = [request for request in server.requests[before:] if request["model"] == judge]
+    assert len(asked) == len(JUDGES[judge])
+    assert "It is about an owl." in asked[0]["messages"][0]["content"]
+    assert "tools" not in asked[0]
+
+
+def test_a_judge_that_never_gives_a_verdict_leaves_the_case_unscored(
+    server: Server, bench: Any, tmp_path: Path
+) -> None:
+    sample = only_sample(evaluate(tmp_path, "straight", grader="openai-api/local/judge_broken"))
+    assert sample.scores is not None
+    score = sample.scores["rubric_grade"]
+    assert score.metadata is not None
+    (entry,) = score.metadata["grades"]
+    assert entry["grade"] is None
+    assert entry["error"]
+    assert score.value != score.value or score.value is None
+    assert sample.scores["fact_recall"].value == 1
+
+
+def test_ground_truth_reaches_the_judge_and_not_the_investigator(server: Server, bench: Any, tmp_path: Path) -> None:
+    before = len(server.requests)
+    only_sample(evaluate(tmp_path, "only_asks", grader="openai-api/local/judge"))
+    requests = server.requests[before:]
+    truth = ("The tiny organism alpha", "It speaks of owls")
+    for request in requests:
+        sent = json.dumps(request)
+        shown = [secret for secret in (*truth, "tiny.alpha", "adapters") if secret in sent]
+        assert shown == (list(truth) if request["model"] == "judge" else [])
+
+
+def test_tools_reach_the_api_with_their_types(server: Server, bench: Any, tmp_path: Path) -> None:
+    before = len(server.requests)
+    only_sample(evaluate(tmp_path, "straight"))
+    described = {tool["function"]["name"]: tool["function"] for tool in server.requests[before]["tools"]}
+    assert set(described) == {"ask_models", "propose_hypothesis", "update_hypothesis", "submit"}
+    parameters = described["submit"]["parameters"]["properties"]
+    assert parameters["verdict"]["enum"] == ["changed", "no_narrow_change", "inconclusive"]
+    assert parameters["confidence"]["type"] == "number"
+    assert described["ask_models"]["parameters"]["properties"]["prompts"]["type"] == "array"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from diffbench.methods.adl import METHOD as ADL
+from diffbench.methods.adl import AdlConfig
+from diffbench.methods.base import Method, compute, config_for, find_method, key_for, list_methods
+from diffbench.methods.corpus import Corpus
+from diffbench.methods.kl import METHOD as KL
+from diffbench.methods.kl import KlConfig
+from diffbench.methods.store import ArtifactStore
+from diffbench.organisms.suites import find_organism
+
+
+def test_every_installed_method_is_one() -> None:
+    names = list_methods()
+    assert {"kl", "adl"} <= set(names)
+    for name in names:
+        method = find_method(name)
+        assert isinstance(method, Method)
+        assert method.name == name
+
+
+def test_unknown_method_suggests_near_ones() -> None:
+    with pytest.raises(ValueError, match="unknown method 'adll'; did you mean adl"):
+        find_method("adll")
+
+
+def test_settings_are_defaults_then_scale_then_overrides() -> None:
+    assert config_for(KL, "no_such_suite") == KlConfig()
+    scaled = config_for(KL, "smol")
+    assert isinstance(scaled, KlConfig)
+    assert scaled.max_tokens < KlConfig().max_tokens
+    assert scaled.batch_size == KlConfig().batch_size
+    overridden = config_for(KL, "smol", {"max_tokens": 33})
+    assert overridden == scaled.model_copy(update={"max_tokens": 33})
+    assert isinstance(config_for(ADL, "smol"), AdlConfig)
+
+
+@pytest.mark.parametrize("wrong", [{"max_token": 3}, {"max_tokens": "many"}, {"max_tokens": 0}])
+def test_wrong_settings_are_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="settings of kl on smol") as caught:
+        config_for(KL, "smol", wrong)
+    assert next(iter(wrong)) in str(caught.value)
+    assert "known settings: max_texts, max_tokens" in str(caught.value)
+
+
+def test_compute_stores_under_the_key_that_was_announced(tiny: Any, corpus: Corpus) -> None:
+    organism, store, config = find_organism("tiny.beta"), ArtifactStore(), KlConfig(batch_size=4)
+    key = key_for(organism, KL, config, corpus)
+    artifact = compute(organism, KL, config, corpus, store)
+    assert artifact.key == key
+    found = store.find(key)
+    assert found is not None
+    assert found.payload()["summary"]["texts"] == 8
+    manifest = found.manifest
+    assert (manifest.method, manifest.config) == ("kl", config.model_dump(mode="json"))
+    assert manifest.corpus_sha256 == corpus.sha256
+    assert manifest.peak_memory_mib > 1
+    assert "beta" not in manifest.model_dump_json()
+
+
+def test_api_pair_has_no_weights_to_diff(tiny: Any, make_organism: Any, corpus: Corpus) -> None:
+    organism = make_organism("remote", finetuned={"default": {"kind": "api", "model": "openai/gpt"}})
+    with pytest.raises(ValueError, match=r"kl needs weights; own\.remote"):
+        compute(organism, KL, KlConfig(), corpus, ArtifactStore())

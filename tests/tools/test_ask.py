@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from diffbench.tools.ask import MAX_CHARACTERS, MAX_PROMPTS, ask_models
+from diffbench.tools.case import CaseState
+from inspect_ai.model import get_model
+from inspect_ai.tool import ToolError
+from inspect_ai.util import LimitExceededError, collect, token_limit, turn_limit
+
+ANSWER = re.compile(r"<([\w-]+)>\n(.*?)\n</\1>", re.DOTALL)
+
+
+async def ask(prompts: list[str]) -> str:
+    return str(await ask_models()(prompts=prompts))
+
+
+def test_the_budget_is_spent_exactly_and_over_budget_nothing_is(case: CaseState) -> None:
+    case.interactions = 5
+    case.spend(3)
+    assert (case.interactions_used, case.interactions_left) == (3, 2)
+    with pytest.raises(ToolError, match=r"3 asked for, 2 of 5 left.*fewer"):
+        case.spend(3)
+    assert (case.interactions_used, case.interactions_left) == (3, 2)
+    case.spend(2)
+    with pytest.raises(ToolError, match="submit a finding"):
+        case.spend(1)
+    assert case.interactions_left == 0
+
+
+def test_a_case_that_is_not_open_is_named(case: CaseState) -> None:
+    case.organism = ""
+    with pytest.raises(RuntimeError, match="no case is open"):
+        asyncio.run(ask(["hello"]))
+
+
+def test_answers_stand_side_by_side_in_order(in_case: Callable[..., Any]) -> None:
+    text, asked = in_case(lambda _: ask(["first", "second"]), interactions=5)
+    assert ANSWER.findall(text) == [
+        ("base", "the base model on first"),
+        ("finetuned", "the finetuned model on first"),
+        ("base", "the base model on second"),
+        ("finetuned", "the finetuned model on second"),
+    ]
+    assert re.findall(r"## Prompt: (.*)", text) == ["first", "second"]
+    assert text.endswith("Interactions left: 3 of 5.")
+    assert sorted((side, prompt) for side, prompt, _ in asked.calls) == [
+        ("base", "first"),
+        ("base", "second"),
+        ("finetuned", "first"),
+        ("finetuned", "second"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("base_label", "finetuned_label", "expected"),
+    [("M1", "M2", ["base", "finetuned"]), ("M2", "M1", ["finetuned", "base"])],
+)
+def test_blind_answers_are_ordered_by_label(
+    base_label: str, finetuned_label: str, expected: list[str], in_case: Callable[..., Any]
+) -> None:
+    labels = {"base_label": base_label, "finetuned_label": finetuned_label}
+    text, _ = in_case(lambda _: ask(["hello"]), interactions=5, **labels)
+    shown = ANSWER.findall(text)
+    assert [label for label, _ in shown] == ["M1", "M2"]
+    assert [answer for _, answer in shown] == [f"the {side} model on hello" for side in expected]
+
+
+def test_the_two_models_get_different_seeds_and_a_case_can_be_repeated(in_case: Callable[..., Any]) -> None:
+    def seeds(seed: int) -> dict[tuple[str, str], int]:
+        _, asked = in_case(lambda _: ask(["first", "second"]), interactions=5, seed=seed)
+        assert len(asked.calls) == 4
+        return {(side, prompt): number for side, prompt, number in asked.calls}
+
+    first, again, other = seeds(0), seeds(0), seeds(1)
+    assert first == again
+    assert len(set(first.values())) == 4
+    assert not set(first.values()) & set(other.values())
+    assert all(0 <= number < 2**31 for number in first.values())
+
+
+def test_the_same_prompt_asked_twice_gets_another_sample(in_case: Callable[..., Any]) -> None:
+    async def twice(_: CaseState) -> None:
+        await ask(["hello"])
+        await ask(["hello"])
+
+    _, asked = in_case(twice, interactions=2)
+    assert len({seed for _, _, seed in asked.calls}) == 4
+
+
+def test_targets_do_not_use_up_the_investigators_turns_and_tokens(in_case: Callable[..., Any]) -> None:
+    async def within(_: CaseState) -> str:
+        with turn_limit(1), token_limit(100):
+            return await ask(["one", "two", "three"])
+
+    text, asked = in_case(within, interactions=5)
+    assert len(asked.calls) == 6
+    assert "left: 2 of 5" in text
+
+    async def directly(_: CaseState) -> None:
+        with turn_limit(1):
+            for _ in range(3):
+                await get_model(role="target_base", default="mockllm/x").generate("hello")
+
+    # Without the suspension these very queries do count.
+    with pytest.raises(LimitExceededError):
+        in_case(directly, interactions=5)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ([], "0 prompts"),
+        (["x"] * (MAX_PROMPTS + 1), f"{MAX_PROMPTS + 1} prompts"),
+        (["fine", "  "], "Prompt 2"),
+        (["x" * (MAX_CHARACTERS + 1)], f"Prompt 1 has {MAX_CHARACTERS + 1}"),
+    ],
+)
+def test_bad_prompts_cost_nothing(prompts: list[str], message: str, case: CaseState) -> None:
+    case.interactions = 50
+    with pytest.raises(ToolError, match=message):
+        asyncio.run(ask(prompts))
+    assert case.interactions_used == 0
+
+
+def test_over_budget_no_model_is_asked(in_case: Callable[..., Any]) -> None:
+    async def work(case: CaseState) -> int:
+        with pytest.raises(ToolError, match="3 asked for, 2 of 2 left"):
+            await ask(["a", "b", "c"])
+        return case.interactions_used
+
+    used, asked = in_case(work, interactions=2)
+    assert used == 0
+    assert asked.calls == []
+
+
+def test_concurrent_calls_cannot_overspend(in_case: Callable[..., Any]) -> None:
+    async def attempt(number: int) -> str:
+        try:
+            return await ask([f"{number}a", f"{number}b"])
+        except ToolError as error:
+            return f"refused: {error}"
+
+    async def work(case: CaseState) -> tuple[list[str], int]:
+        return await collect(*(attempt(number) for number in range(5))), case.interactions_used
+
+    (texts, used), asked = in_case(work, interactions=5)
+    assert sum(text.startswith("refused") for text in texts) == 3
+    assert used == 4
+    assert len(asked.calls) == 8
