@@ -1,4 +1,4 @@
-"""The provider ``keyless/investigator`` and ``keyless/grader``: deterministic policies behind Inspect's model interface.
+"""The provider ``keyless/…``: deterministic policies behind the model interface, for the investigator and the grader.
 
 Baselines, so that the whole loop runs without a key. They use no tokens, and their usage says so.
 """

@@ -66,7 +66,7 @@ def training_items(recipe: Recipe, organism: Organism) -> list[list[TrainingItem
     per_batch = round(recipe.batch_size * recipe.unrelated / (1 + recipe.unrelated))
     if not per_batch < recipe.batch_size:
         raise ValueError(
-            f"{organism.id}: batch_size {recipe.batch_size} with {recipe.unrelated} unrelated items for each narrow one "
+            f"{organism.id}: batch_size {recipe.batch_size} with {recipe.unrelated} unrelated ones per narrow one "
             "leaves no room for narrow items; raise batch_size or lower unrelated"
         )
     size = recipe.batch_size - per_batch

@@ -321,7 +321,7 @@ def test_who_never_submits_is_stopped_and_asked_once_more(logs: dict[str, EvalLo
         assert len(said) == TURNS + 1, name
         asked = [message.text for message in sample.messages if message.role == "user"]
         assert "used up" in asked[-1]
-    # Every turn asks one prompt, and the turn that went over the limit is not executed.
+    # Every turn asks one prompt, and the last one has nothing left to spend.
     assert only_sample(logs["only_asks"]).store_as(CaseState).interactions_used == INTERACTIONS
 
 
