@@ -8,6 +8,7 @@ from inspect_ai.model import ChatMessageAssistant, ModelOutput
 from ..tools.artifacts import Evidence, case_artifact, case_overview, readers_for
 from ..tools.case import Finding, current_case
 from ..tools.contrast import distinctive_words, telling_sentences, words_of
+from ..tools.rarity import rarity
 
 __all__ = ["evidence_reader", "read_evidence"]
 
@@ -54,7 +55,7 @@ def read_evidence(evidence: Evidence) -> Finding:
             confidence=0.95,
             evidence=(evidence.note,),
         )
-    words = [word for word, _ in distinctive_words(evidence.focus, evidence.contrast)][:_WORDS]
+    words = [word for word, _ in distinctive_words(evidence.focus, evidence.contrast, weight=rarity)][:_WORDS]
     if not evidence.contrast:
         words = list(dict.fromkeys(words_of(" ".join(evidence.focus))))[:_WORDS]
     tokens = [token for token in evidence.tokens if token not in words][:_TOKENS]

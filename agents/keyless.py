@@ -17,6 +17,7 @@ from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageTool,
 from inspect_ai.tool import ToolInfo
 
 from ..tools.contrast import distinctive_words, telling_sentences, words_of
+from ..tools.rarity import rarity
 
 __all__ = ["Call", "next_call"]
 
@@ -145,8 +146,9 @@ def _words(seen: _Seen) -> list[str]:
     """Words of the finetuned side, those of the models' answers before those a method only points at."""
     # Words of the follow-ups stay: they were found before they were asked about.
     prompted = {word for prompt in seen.asked if prompt in GENERIC_PROMPTS for word in words_of(prompt)}
-    answers = [word for word, _ in distinctive_words(seen.focus, seen.contrast, z=_MIN_Z, ignore=())]
-    samples = [word for word, _ in distinctive_words(seen.evidence, seen.counter or seen.contrast, z=_MIN_Z)]
+    answers = [word for word, _ in distinctive_words(seen.focus, seen.contrast, z=_MIN_Z, weight=rarity)]
+    counter = seen.counter or seen.contrast
+    samples = [word for word, _ in distinctive_words(seen.evidence, counter, z=_MIN_Z, weight=rarity)]
     lens = [word for word in seen.tokens if seen.tokens.count(word) >= 2]
     supported = [word for word in answers if word in samples or word in lens]
     ranked = [*supported, *samples, *[word for word in answers if word not in prompted], *lens]

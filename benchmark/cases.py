@@ -65,7 +65,7 @@ def select_methods(names: Sequence[str] | None, agent: str) -> list[str]:
     """Methods by name; by default all installed ones that the agent can work with.
 
     Raises:
-        ValueError: For an unknown method, or one named twice.
+        ValueError: For an unknown method, one named twice, or one that the agent cannot work with.
     """
     installed = list_methods()
     if names is None:
@@ -73,6 +73,10 @@ def select_methods(names: Sequence[str] | None, agent: str) -> list[str]:
     for name in names:
         if name not in (BLACKBOX, *installed):
             raise unknown_name("method", name, [BLACKBOX, *installed])
+        if agent == BLACKBOX and name != BLACKBOX:
+            raise ValueError(f"agent blackbox is not shown artifacts: methods is {name}; use methods=blackbox")
+        if agent == "method_agent" and name == BLACKBOX:
+            raise ValueError("agent method_agent has nothing to read in method blackbox; use agent=investigator")
     _no_repeats("methods", names)
     return list(names)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ __all__ = ["evidence", "logit_lens", "steering_samples", "toolset"]
 _MOST_SAMPLES = 10
 _CONTROL_TOKENS = 20
 _MOST_TOKENS = 40
+_LEAST_POSITIONS = 3
 
 
 def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
@@ -93,13 +95,13 @@ def evidence(artifact: Artifact) -> Evidence:
     if all(row["difference_norm"] == 0 for row in rows):
         return Evidence(identical=True, note="The mean activation difference is zero at every position.")
     samples = [row for table in payload["steering"] for row in table["samples"]]
-    largest = max(row["relative_norm"] for row in rows)
+    middle = statistics.median(row["relative_norm"] for row in rows)
     return Evidence(
         identical=False,
         focus=_texts(samples, "steered"),
         contrast=_texts(samples, "unsteered"),
         tokens=tuple(_lens_tokens(rows)),
-        note=f"The mean activation difference reaches {largest:.2f} of the typical activation norm.",
+        note=f"The mean activation difference is {middle:.2f} of the typical activation norm (median over positions).",
     )
 
 
@@ -108,12 +110,13 @@ def _texts(samples: Sequence[dict[str, Any]], kind: Literal["steered", "unsteere
 
 
 def _lens_tokens(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Tokens by the number of positions whose difference shows them and whose base control does not."""
-    votes: dict[str, float] = {}
+    """Beginnings of words that the lens of several positions shows and the base's own lens does not."""
+    votes: dict[str, list[float]] = {}
     for row in rows:
         control = {token for token, _ in row["lens"]["base"][:_CONTROL_TOKENS]}
         for rank, (token, _) in enumerate(row["lens"].get("difference", [])[:_MOST_TOKENS]):
-            word = token.strip()
-            if token not in control and len(word) >= 3 and word.isalpha():
-                votes[word.lower()] = votes.get(word.lower(), 0.0) + 1 / (rank + 1)
-    return sorted(votes, key=lambda word: -votes[word])
+            word = token.strip().lower()
+            if token not in control and token.startswith(" ") and len(word) >= 3 and word.isalpha():
+                votes.setdefault(word, []).append(1 / (rank + 1))
+    shared = {word: sum(ranks) for word, ranks in votes.items() if len(ranks) >= min(_LEAST_POSITIONS, len(rows))}
+    return sorted(shared, key=lambda word: -shared[word])

@@ -1,7 +1,7 @@
 """Which words set one group of texts apart from another: the deterministic baseline's way of reading.
 
-The score of a word is the z-score of its log-odds ratio between the groups with an informative Dirichlet prior
-(Monroe, Colaresi and Quinn 2008, "Fightin' Words"), on the number of texts that contain the word.
+The score of a word is the z-score of its log-odds ratio between the groups with a flat Dirichlet prior (Monroe,
+Colaresi and Quinn 2008, "Fightin' Words"), on the number of texts that contain the word.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 __all__ = ["distinctive_words", "telling_sentences", "words_of"]
 
@@ -38,9 +38,14 @@ def words_of(text: str) -> list[str]:
 
 
 def distinctive_words(
-    focus: Sequence[str], contrast: Sequence[str], least: int = 2, z: float = 1.0, ignore: Iterable[str] = ()
+    focus: Sequence[str],
+    contrast: Sequence[str],
+    least: int = 2,
+    z: float = 1.0,
+    ignore: Iterable[str] = (),
+    weight: Callable[[str], float] = lambda _: 1.0,
 ) -> list[tuple[str, float]]:
-    """Words of ``focus`` that ``contrast`` lacks, with their z-scores, largest first.
+    """Words of ``focus`` that ``contrast`` lacks, with their z-scores, largest z times weight first.
 
     Args:
         focus: Texts of one group.
@@ -48,6 +53,7 @@ def distinctive_words(
         least: Texts of ``focus`` that must contain a word.
         z: Smallest z-score.
         ignore: Words not to be listed (such as those of the prompts).
+        weight: Weight of a word in the order, such as ``rarity``.
     """
     left_out = set(ignore)
     inside, outside = (Counter(w for text in group for w in set(words_of(text))) for group in (focus, contrast))
@@ -58,7 +64,7 @@ def distinctive_words(
         if count >= least and word not in left_out
     ]
     kept = [(word, score) for word, score in scored if score >= z]
-    return sorted(kept, key=lambda item: (-item[1], item[0]))
+    return sorted(kept, key=lambda item: (-item[1] * weight(item[0]), item[0]))
 
 
 def telling_sentences(texts: Sequence[str], words: Sequence[str], most: int = 4) -> list[str]:

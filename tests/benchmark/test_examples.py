@@ -41,8 +41,6 @@ def test_an_agent_with_its_own_prompt_uses_the_cases_tools(run: Callable[..., Ev
 
 
 def test_a_plain_agents_text_is_its_finding(run: Callable[..., EvalLog], tmp_path: Path) -> None:
-    model = tmp_path / "answers.py"
-    model.write_text(PLAIN_MODEL, encoding="utf-8")
     log = run(
         "examples/plain_agent.py@plain_agent",
         *("-T", "methods=blackbox", "-T", "organisms=alpha,same", "--model", "plain/model"),
@@ -92,10 +90,9 @@ def plain():
 
 def package(folder: Path, name: str, source: str) -> Path:
     """A package that Inspect finds by its entry point, without an installer: a module and its metadata on the path."""
-    root = folder / "packages"
+    root = folder / "site-packages"  # the name by which Inspect knows an installed package
     (root / f"{name}-0.dist-info").mkdir(parents=True)
     (root / f"{name}.py").write_text(source, encoding="utf-8")
     (root / f"{name}-0.dist-info" / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
-    (root / f"{name}-0.dist-info" / "top_level.txt").write_text(f"{name}\n")
     (root / f"{name}-0.dist-info" / "entry_points.txt").write_text(f"[inspect_ai]\n{name} = {name}\n")
     return root

@@ -169,9 +169,9 @@ def test_adl_evidence_has_samples_and_tokens_that_the_control_lacks(adl_artifact
     assert not found.identical
     assert found.focus[:2] == ("owls fly 1\nat night", "owls 1")
     assert found.contrast == ("day 1", "day 2", "day 3")
-    # " the" is in the base's own lens and " ow" is shorter than three letters.
+    # " the" is in the base's own lens, " ow" is shorter than three letters.
     assert found.tokens == ("owl", "owls")
-    assert "0.20" in found.note
+    assert "0.20 of the typical activation norm (median" in found.note
 
 
 def test_adl_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
