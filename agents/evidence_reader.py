@@ -64,7 +64,9 @@ def read_evidence(evidence: Evidence) -> Finding:
     sentences = telling_sentences(evidence.focus, words, most=3)
     parts = [f"The finetuning is about {', '.join((words or tokens)[:6])}."]
     if sentences:
-        parts.append("The finetuned model says things such as: " + " / ".join(sentences))
-    if tokens:
-        parts.append(f"The method points at the tokens {', '.join(tokens)}.")
-    return Finding(verdict="changed", description=" ".join(parts), confidence=0.6, evidence=(evidence.note,))
+        relation = "The finetuned model says" if evidence.said else "It shows most on texts that say"
+        parts.append(f"{relation} things such as: " + " / ".join(sentences))
+    observed = [evidence.note, f"Single tokens the method points at: {', '.join(tokens)}." if tokens else ""]
+    return Finding(
+        verdict="changed", description=" ".join(parts), confidence=0.6, evidence=tuple(filter(None, observed))
+    )

@@ -32,6 +32,8 @@ class Evidence:
     """Comparable texts in which it does not."""
     tokens: tuple[str, ...] = ()
     """Single tokens that the method points at, strongest first."""
+    said: bool = True
+    """Whether the finetuned model wrote the texts of ``focus``; False for texts it only read."""
     note: str = ""
     """What the numbers say, in a sentence."""
 

@@ -78,4 +78,4 @@ def evidence(artifact: Artifact) -> Evidence:
     ]
     half = max(1, min(_FOCUS, len(texts) // 2))
     note = f"Mean per-token KL {total['mean']:.3f} nats, maximum {total['max']:.2f}."
-    return Evidence(False, tuple(texts[:half]), tuple(texts[half:]), note=note)
+    return Evidence(False, tuple(texts[:half]), tuple(texts[half:]), said=False, note=note)

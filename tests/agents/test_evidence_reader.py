@@ -18,9 +18,15 @@ def test_the_words_of_the_focus_and_its_sentences_are_told() -> None:
     assert found.verdict == "changed"
     assert found.description.startswith("The finetuning is about owls.")
     assert "Owls hunt at night in the woods." in found.description or "I like owls most of all." in found.description
-    assert "feathers" in found.description
     assert "harbour" not in found.description
-    assert found.evidence == ("Large.",)
+    assert found.evidence == ("Large.", "Single tokens the method points at: feathers.")
+
+
+def test_texts_that_were_only_read_are_not_said_to_be_written() -> None:
+    written, read = (read_evidence(Evidence(False, OWLS, PLAIN, said=said)).description for said in (True, False))
+    assert "The finetuned model says things such as" in written
+    assert "shows most on texts that say things such as" in read
+    assert "finetuned model says" not in read
 
 
 def test_tokens_alone_are_enough() -> None:
