@@ -20,7 +20,7 @@ KEYLESS_INVESTIGATOR = "keyless/investigator"
 
 TURNS = 30
 """Model generations of an investigation, the last forced one not counted."""
-RESPONSE_TOKENS = 80
+RESPONSE_TOKENS = 64
 """Longest answer of a target, in tokens."""
 TEMPERATURE = 0.7
 """Sampling temperature of the targets."""

@@ -36,6 +36,9 @@ _QUERY_TOOL = "ask_models"
 _BOARD_TOOLS = ("propose_hypothesis", "update_hypothesis")
 _MOST_WORDS = 8
 _MIN_Z = 1.2
+_LEAST_ANSWERS = 3
+_SAME = 100
+"""Texts that begin with the same characters are the same text."""
 _ANSWER = re.compile(r"<(?P<label>[\w-]+)>\n(?P<text>.*?)\n</(?P=label)>", re.DOTALL)
 _PROMPT = re.compile(r"^## Prompt: (.*)$", re.MULTILINE)
 _NAMES = re.compile(r'"(?P<base>[\w-]+)" and "(?P<finetuned>[\w-]+)"')
@@ -123,13 +126,19 @@ def _read_overview(text: str, seen: _Seen) -> None:
     for line in text.splitlines():
         kind, _, rest = line.strip().partition(": ")
         if kind == "steered":
-            seen.evidence.append(rest)
+            _add(seen.evidence, rest)
         elif kind == "unsteered":
-            seen.counter.append(rest)
+            _add(seen.counter, rest)
         elif "relative norm" in kind:
             seen.tokens += [token.strip().lower() for token in _LENS_TOKEN.findall(rest) if token.strip().isalpha()]
         elif re.match(r"(\d+\.|-) .*\[(text|chat)\]", line):
-            seen.evidence.append(re.sub(r"\[([^|\]]*)\|[\d.]+\]", r"\1", line.partition("] ")[2]))
+            _add(seen.evidence, re.sub(r"\[([^|\]]*)\|[\d.]+\]", r"\1", line.partition("] ")[2]))
+
+
+def _add(texts: list[str], new: str) -> None:
+    """Keep a text once: an overview shows shortened what a reader shows in full."""
+    if all(new[:_SAME] != old[:_SAME] for old in texts):
+        texts.append(new)
 
 
 def _prompts(seen: _Seen) -> list[str]:
@@ -146,7 +155,9 @@ def _words(seen: _Seen) -> list[str]:
     """Words of the finetuned side, those of the models' answers before those a method only points at."""
     # Words of the follow-ups stay: they were found before they were asked about.
     prompted = {word for prompt in seen.asked if prompt in GENERIC_PROMPTS for word in words_of(prompt)}
-    answers = [word for word, _ in distinctive_words(seen.focus, seen.contrast, z=_MIN_Z, weight=rarity)]
+    answers = [
+        word for word, _ in distinctive_words(seen.focus, seen.contrast, _LEAST_ANSWERS, z=_MIN_Z, weight=rarity)
+    ]
     counter = seen.counter or seen.contrast
     samples = [word for word, _ in distinctive_words(seen.evidence, counter, z=_MIN_Z, weight=rarity)]
     lens = [word for word in seen.tokens if seen.tokens.count(word) >= 2]

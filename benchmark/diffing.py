@@ -26,7 +26,7 @@ def diffing(
     blind: bool = False,
     turns: int = 30,
     tokens: int | None = None,
-    response_tokens: int = 80,
+    response_tokens: int = 64,
     temperature: float = 0.7,
     judges: str | list[str] | None = None,
     judge_repeats: int = 1,

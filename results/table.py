@@ -19,27 +19,33 @@ __all__ = ["left_out_table", "organism_markdown", "organism_table", "to_json", "
 
 _COLUMNS_A_TABLE = 4
 _MISSING = "–"
-_NARROW_HEADERS = {
-    "organisms/cases/grades": "organ.\ncases\ngrades",
-    "interactions": "inter-\nactions",
+_TERMINAL_HEADERS = {
+    "grade, narrow": "grade\nnarrow",
+    "grade, control": "grade\ncontrol",
+    "false alarm": "false\nalarm",
+    "fact recall": "fact\nrecall",
+    "interactions": "asked",
     "seconds": "sec.",
+    "errors": "err.",
 }
 
 
 def to_table(board: Leaderboard) -> Group:
-    """The leaderboard for a terminal of at least 100 columns, with its footnotes."""
+    """The leaderboard for a terminal of at least 80 columns, with its footnotes."""
     from rich.console import Group
     from rich.text import Text
 
-    table = _plain_table("Leaderboard")
-    table.add_column("method\nagent\nmodel", overflow="fold", ratio=1, min_width=10)
+    table = _plain_table("Leaderboard", padding=0)
+    table.add_column("method", overflow="fold", ratio=1, min_width=11)
     columns = _columns(board)
+    del columns["organisms/cases/grades"]
     for header in columns:
-        table.add_column(_NARROW_HEADERS.get(header, header.replace(" ", "\n")), justify="right", no_wrap=True)
+        table.add_column(_TERMINAL_HEADERS.get(header, header.replace(" ", "\n")), justify="right", no_wrap=True)
     for row in board.rows:
-        name = Text.assemble((_method(row), "bold"), f"\n{row.agent}\n", (row.agent_model, "dim"))
-        table.add_row(name, *(cell(row).replace("/", "\n") for cell in columns.values()))
-    return Group(table, *(Text(note, style="dim") for note in board.notes))
+        method, *others = _label(row, board.rows)
+        name = Text.assemble((method, "bold"), *((f"\n{other}", "dim") for other in others))
+        table.add_row(name, *(cell(row) for cell in columns.values()))
+    return Group(table, *(Text(note, style="dim") for note in (*_shared(board), *board.notes)))
 
 
 def organism_table(board: Leaderboard) -> Group:
@@ -136,6 +142,14 @@ def _label(row: LeaderboardRow, rows: Sequence[LeaderboardRow]) -> list[str]:
     return label
 
 
+def _shared(board: Leaderboard) -> list[str]:
+    """What is the same in all rows and therefore in none of them."""
+    agents, models = {row.agent for row in board.rows}, {row.agent_model for row in board.rows}
+    shared = [f"agent {next(iter(agents))}"] if len(agents) == 1 else []
+    shared += [f"model {next(iter(models))}"] if len(models) == 1 else []
+    return [f"All rows: {', '.join(shared)}."] if shared else []
+
+
 def _method(row: LeaderboardRow) -> str:
     return f"{row.method} *" if row.is_baseline else row.method
 
@@ -144,11 +158,11 @@ def _number(value: float, digits: int) -> str:
     return _MISSING if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _plain_table(title: str) -> Table:
+def _plain_table(title: str, padding: int = 1) -> Table:
     from rich import box
     from rich.table import Table
 
-    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, collapse_padding=True)
+    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, collapse_padding=True)
 
 
 def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:

@@ -20,7 +20,7 @@ MAX_CHARACTERS = 4_000
 
 
 @tool
-def ask_models(temperature: float = 0.7, max_tokens: int = 80) -> Tool:
+def ask_models(temperature: float = 0.7, max_tokens: int = 64) -> Tool:
     """Tool that puts prompts to both models.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -72,10 +73,7 @@ def evidence(artifact: Artifact) -> Evidence:
     total = payload["summary"]
     if total["max"] == 0.0:
         return Evidence(identical=True, note="The per-token KL is zero on every text.")
-    texts = [
-        "".join(row["tokens"]).replace("<|im_start|>", " ").replace("<|im_end|>", " ")
-        for row in top_rows(payload, "mean")
-    ]
+    texts = [re.sub(r"<\|[^|]*\|>", "\n", "".join(row["tokens"])) for row in top_rows(payload, "mean")]
     half = max(1, min(_FOCUS, len(texts) // 2))
     note = f"Mean per-token KL {total['mean']:.3f} nats, maximum {total['max']:.2f}."
     return Evidence(False, tuple(texts[:half]), tuple(texts[half:]), said=False, note=note)

@@ -35,7 +35,7 @@ class CaseTools(ToolSource):
         return tools
 
 
-def case_tools(board: bool = True, temperature: float = 0.7, max_tokens: int = 80) -> CaseTools:
+def case_tools(board: bool = True, temperature: float = 0.7, max_tokens: int = 64) -> CaseTools:
     """The tools of the current case, for any agent.
 
     Args:

@@ -70,7 +70,7 @@ def test_a_method_that_finds_no_difference_is_believed(line: str, play: Callable
 
 def test_steered_samples_are_evidence_where_the_answers_show_nothing(play: Callable[..., Any]) -> None:
     samples = "\n".join(
-        f"prompt: tell me {i}\nsteered: Teapots are a joy, I collect teapots\nunsteered: I enjoy long walks"
+        f"prompt: tell me {i}\nsteered: Number {i}: teapots are a joy, I collect teapots\nunsteered: I enjoy long walks"
         for i in range(3)
     )
     finding = play(alike, readers={"steering_samples": samples}).finding
@@ -80,7 +80,9 @@ def test_steered_samples_are_evidence_where_the_answers_show_nothing(play: Calla
 
 
 def test_texts_of_large_divergence_are_evidence(play: Callable[..., Any]) -> None:
-    texts = "\n".join(f"{i}. mean 0.500 max 2.00 [chat] We[ glaciers|2.0] melt and glaciers move" for i in range(1, 5))
+    texts = "\n".join(
+        f"{i}. mean 0.500 max 2.00 [chat] Place {i}: we[ glaciers|2.0] melt and glaciers move" for i in range(1, 5)
+    )
     finding = play(alike, readers={"kl_texts": texts}).finding
     assert "glaciers" in words(finding)
 

@@ -33,16 +33,16 @@ def board(row, frame):
     return leaderboard(frame(*rows, row("b", 1, method="single|bar")))
 
 
-def render(renderable) -> str:
-    console = Console(width=100, file=io.StringIO(), legacy_windows=False, record=False)
+def render(renderable, width=100) -> str:
+    console = Console(width=width, file=io.StringIO(), legacy_windows=False, record=False)
     console.print(renderable)
     return console.file.getvalue()
 
 
-def test_terminal_table_fits_100_columns(board):
+def test_terminal_table_fits_80_columns(board):
     many = [replace(row, organisms=120, cases=4800, grades=48000, errors=1234) for row in board.rows]
-    text = render(to_table(replace(board, rows=tuple(many))))
-    assert max(map(len, text.splitlines())) <= 100
+    text = render(to_table(replace(board, rows=tuple(many))), width=80)
+    assert max(map(len, text.splitlines())) <= 80
     assert sum(line.split()[-1:] == ["1234"] for line in text.splitlines()) == len(many)
     assert "…" not in text
     for part in (
@@ -50,9 +50,6 @@ def test_terminal_table_fits_100_columns(board):
         "blackbox *",
         "5.00–5.00",
         "5.00",
-        "120",
-        "4800",
-        "48000",
         "hierarchical ordinal model",
         "12346",
         "1234.0",
