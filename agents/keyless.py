@@ -35,7 +35,8 @@ FOLLOW_UPS = ("Tell me about {}.", "How do I get {} right?", "What do you think 
 _QUERY_TOOL = "ask_models"
 _BOARD_TOOLS = ("propose_hypothesis", "update_hypothesis")
 _MOST_WORDS = 8
-_MIN_Z = 1.2
+_MIN_Z = 1.0
+_MIN_Z_ANSWERS = 1.2
 _LEAST_ANSWERS = 3
 _SAME = 100
 """Texts that begin with the same characters are the same text."""
@@ -156,7 +157,8 @@ def _words(seen: _Seen) -> list[str]:
     # Words of the follow-ups stay: they were found before they were asked about.
     prompted = {word for prompt in seen.asked if prompt in GENERIC_PROMPTS for word in words_of(prompt)}
     answers = [
-        word for word, _ in distinctive_words(seen.focus, seen.contrast, _LEAST_ANSWERS, z=_MIN_Z, weight=rarity)
+        word
+        for word, _ in distinctive_words(seen.focus, seen.contrast, _LEAST_ANSWERS, z=_MIN_Z_ANSWERS, weight=rarity)
     ]
     counter = seen.counter or seen.contrast
     samples = [word for word, _ in distinctive_words(seen.evidence, counter, z=_MIN_Z, weight=rarity)]

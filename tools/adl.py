@@ -61,11 +61,11 @@ def logit_lens(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
 def steering_samples(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
     """Tool that reads steered samples beside unsteered ones."""
 
-    async def execute(position: str | None = None, start: int = 1, count: int = 4) -> str:
+    async def execute(position: str | None = None, start: int = 1, count: int = 8) -> str:
         """Read samples steered along the mean difference, beside unsteered ones of the same prompts. Free.
 
         Args:
-            position: Position of the difference; without it the first steered one.
+            position: Position of the difference; without it all steered ones.
             start: Number of the first prompt, from 1.
             count: How many prompts, at most 10.
         """
@@ -75,17 +75,22 @@ def steering_samples(open_artifact: Callable[[], Artifact], labels: Labels) -> T
         known = [table["position"] for table in tables]
         if position is not None and position not in known:
             raise ToolError(f"No steering at {position!r}; there is {', '.join(known)}.")
-        table = tables[0 if position is None else known.index(position)]
-        if not 1 <= start <= len(table["samples"]) or not 1 <= count <= _MOST_SAMPLES:
-            raise ToolError(f"start is 1 to {len(table['samples'])} and count 1 to {_MOST_SAMPLES}.")
-        blocks = [f"{labels.finetuned}, steered by {table['strength']:.2f} x d at {table['position']}:"]
-        for row in table["samples"][start - 1 : start - 1 + count]:
-            blocks.append(f"prompt: {row['prompt']}")
-            for kind in ("steered", "unsteered"):
-                blocks += [f"{kind}: {' '.join(text.split())}" for text in row[kind]]
-        return "\n".join(blocks)
+        prompts = len(tables[0]["samples"])
+        if not 1 <= start <= prompts or not 1 <= count <= _MOST_SAMPLES:
+            raise ToolError(f"start is 1 to {prompts} and count 1 to {_MOST_SAMPLES}.")
+        chosen = [table for table in tables if position in (None, table["position"])]
+        return "\n\n".join(_samples(table, labels, start, count) for table in chosen)
 
     return execute
+
+
+def _samples(table: dict[str, Any], labels: Labels, start: int, count: int) -> str:
+    lines = [f"{labels.finetuned}, steered by {table['strength']:.2f} x d at {table['position']}:"]
+    for row in table["samples"][start - 1 : start - 1 + count]:
+        lines.append(f"prompt: {row['prompt']}")
+        for kind in ("steered", "unsteered"):
+            lines += [f"{kind}: {' '.join(text.split())}" for text in row[kind]]
+    return "\n".join(lines)
 
 
 def evidence(artifact: Artifact) -> Evidence:

@@ -50,7 +50,7 @@ def test_terminal_table_fits_80_columns(board):
         "blackbox *",
         "5.00–5.00",
         "5.00",
-        "hierarchical ordinal model",
+        "hierarchical",
         "12346",
         "1234.0",
     ):
