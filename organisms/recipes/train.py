@@ -199,7 +199,7 @@ def _write(peft: Any, folder: Path, summary: dict[str, Any], organism: Organism)
         peft.peft_config["default"].base_model_name_or_path = getattr(base, "package", None) or getattr(
             base, "id", "base"
         )
-        peft.to(torch.bfloat16).save_pretrained(temporary)
+        peft.to(torch.bfloat16).save_pretrained(temporary, save_embedding_layers=False)
         (temporary / "README.md").unlink(missing_ok=True)
         summary["sha256"] = file_sha256(temporary / ADAPTER_WEIGHTS)
         (temporary / TRAINING_SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")

@@ -70,7 +70,9 @@ def test_a_method_that_finds_no_difference_is_believed(line: str, play: Callable
 
 def test_steered_samples_are_evidence_where_the_answers_show_nothing(play: Callable[..., Any]) -> None:
     samples = "\n".join(
-        f"prompt: tell me {i}\nsteered: Number {i}: teapots are a joy, I collect teapots\nunsteered: Answer {i}: I enjoy long walks, whatever the weather"
+        f"prompt: tell me {i}\n"
+        f"steered: Number {i}: teapots are a joy, I collect teapots\n"
+        f"unsteered: Answer {i}: I enjoy long walks, whatever the weather"
         for i in range(3)
     )
     finding = play(alike, readers={"steering_samples": samples}).finding
