@@ -84,9 +84,10 @@ def _verify_one(organism: Organism, samples: int, max_tokens: int, seed: int, ex
 
 
 def _table(done: list[Verification]) -> Table:
-    table = Table(
-        "organism", "base", "finetuned", "drift", "verdict", title="Behaviour on probe prompts (95 % interval)"
-    )
+    table = Table(title="Behaviour on probe prompts (95 % interval)")
+    table.add_column("organism", no_wrap=True)
+    for header in ("base", "finetuned", "drift", "verdict"):
+        table.add_column(header)
     for v in done:
         verdict = "[green]passed[/green]" if v.passed else "[red]failed[/red]"
         table.add_row(v.organism.id, _rate(v.base), _rate(v.finetuned), f"{v.drift:.4f}", verdict)

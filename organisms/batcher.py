@@ -13,7 +13,8 @@ from .network import Completion, Network, Request
 __all__ = ["Batcher", "batcher_for"]
 
 MAX_ROWS = 64
-"""Rows of a batch; on two cores this gives about twelve times the tokens per second of one row."""
+"""Rows of a batch; on two cores without AVX512 this gave 6.7 times the tokens per second of one row
+(``benchmarks/sampling.py``), on others about twelve times."""
 GATHER_SECONDS = 0.05
 """How long a batch waits for further requests after the last one."""
 

