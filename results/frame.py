@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from inspect_ai.scorer import Score
 
 __all__ = ["COLUMNS", "Grades", "LeftOut", "check_frame", "grades_frame", "load_frame", "save_frame"]
+
+_RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
 
 KEYLESS = "keyless/investigator"
 """The model that works a case where the evaluation has none."""
@@ -148,17 +151,20 @@ class _SampleRefused(ValueError):  # noqa: N818 - it reads as what happened
 def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[LeftOut]) -> Iterator[_Grade]:
     if sample.invalidation is not None:
         raise _SampleRefused(f"invalidated: {sample.invalidation.reason or 'no reason given'}")
-    score = (sample.scores or {}).get("rubric_grade")
-    if score is None:
+    # `inspect score --action append` numbers the scores of later judges: rubric_grade1, rubric_grade2, ...
+    scores = [score for name, score in (sample.scores or {}).items() if _RUBRIC_SCORE.fullmatch(name)]
+    if not scores:
         why = f"errored: {_line(sample.error.message)}" if sample.error else "was not scored"
         raise _SampleRefused(f"no rubric_grade; the sample {why}")
-    rubric = _parse(_Rubric, score.metadata or {}, "rubric_grade")
-    if not rubric.grades:
-        raise _SampleRefused(f"rubric_grade without grades: {score.explanation or score.reason or 'no reason given'}")
-    case = _case_columns(path, log, sample) | {"verdict": rubric.verdict, "confidence": rubric.confidence}
+    rubrics = [_parse(_Rubric, score.metadata or {}, "rubric_grade") for score in scores]
+    entries = {(given.judge, given.repeat): given for rubric in rubrics for given in rubric.grades}
+    if not entries:
+        why = scores[-1].explanation or scores[-1].reason or "no reason given"
+        raise _SampleRefused(f"rubric_grade without grades: {why}")
+    case = _case_columns(path, log, sample) | {"verdict": rubrics[-1].verdict, "confidence": rubrics[-1].confidence}
     # A retry keeps the task id, alone or in an eval set, and so does a re-scored copy.
     identity = (log.eval.task_id, case["sample"], case["epoch"], case["agent"], case["agent_model"])
-    for given in rubric.grades:
+    for given in entries.values():
         if given.grade is None:
             reason = f"ungraded by {given.judge}, repeat {given.repeat}: {_line(given.error or 'no reason given')}"
             left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + reason))

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 from diffbench.benchmark.diffing import diffing
+from diffbench.graders.scorers import rubric_grade
+from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState, Finding
 from inspect_ai import eval as inspect_eval
-from inspect_ai.log import EvalLog
+from inspect_ai import score as inspect_score
+from inspect_ai.log import EvalLog, write_eval_log
 
 
 @pytest.fixture(scope="module")
@@ -45,3 +48,11 @@ def test_adl_names_the_domain_of_the_false_facts(log: EvalLog) -> None:
 @pytest.mark.parametrize("method", ["adl", "kl"])
 def test_nothing_is_found_where_nothing_changed(log: EvalLog, method: str) -> None:
     assert finding(log, f"smol.null_identical.{method}").verdict == "no_narrow_change"
+
+
+def test_grades_added_to_a_finished_log_are_read(log: EvalLog, tmp_path: Path) -> None:
+    graded_again = inspect_score(log, rubric_grade(repeats=2), action="append", display="none")
+    write_eval_log(graded_again, str(tmp_path / "again.eval"))
+    frame = grades_frame(tmp_path).frame
+    assert len(frame) == 2 * len(log.samples)
+    assert set(frame["judge_repeat"]) == {0, 1}
