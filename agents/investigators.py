@@ -7,6 +7,7 @@ from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, ChatMessageU
 from inspect_ai.tool import ToolFunction
 from inspect_ai.util import apply_limits, token_limit
 
+from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
 from ..tools.case import CaseState, Finding, current_case
 from ..tools.finding import parse_finding
 from ..tools.submit import submit
@@ -20,10 +21,6 @@ KEYLESS_INVESTIGATOR = "keyless/investigator"
 
 TURNS = 30
 """Model generations of an investigation, the last forced one not counted."""
-RESPONSE_TOKENS = 64
-"""Longest answer of a target, in tokens."""
-TEMPERATURE = 0.7
-"""Sampling temperature of the targets."""
 
 
 @agent

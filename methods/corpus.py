@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Self
 
@@ -58,6 +59,7 @@ class Corpus(BaseModel):
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
 
+@cache
 def probe_corpus() -> Corpus:
     """The bundled corpus: our own texts and prompts, answers sampled from the base model (see its README)."""
     texts = (_PROBE / "texts.txt").read_text(encoding="utf-8").splitlines()

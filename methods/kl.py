@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["METHOD", "KlConfig", "KlMethod", "token_kl"]
 
 _OVERVIEW_TEXTS = 12
-_MARKER = re.compile(r"<\|[^|]*\|>")
+TEMPLATE_MARKER = re.compile(r"<\|[^|]*\|>")
 """Special tokens of chat templates, which only clutter a text that is read."""
 
 
@@ -106,7 +106,7 @@ def top_rows(payload: dict[str, Any], order: Literal["mean", "max"]) -> list[dic
 def marked(row: dict[str, Any], most: int = 4, length: int = 420) -> str:
     """A text with its most divergent tokens in brackets, each with its KL."""
     ranked = sorted(range(len(row["kl"])), key=lambda i: -row["kl"][i])[:most]
-    shown = [_MARKER.sub(" / ", token) for token in row["tokens"]]
+    shown = [TEMPLATE_MARKER.sub(" / ", token) for token in row["tokens"]]
     parts = [f"[{t}|{row['kl'][i]:.1f}]" if i in ranked else t for i, t in enumerate(shown)]
     text = " ".join("".join(parts).split())
     return text if len(text) <= length else text[:length] + " …"

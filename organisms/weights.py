@@ -94,7 +94,7 @@ def base_folder(reference: HubModel | LocalModel | GgufModel, organism: Organism
         if not (folder / "config.json").is_file():
             raise FileNotFoundError(f"{organism.id}: no model (config.json) in {folder}; correct base.path in its spec")
         return str(folder)
-    converted = cache_folder() / "bases" / reference.sha256
+    converted = _converted(reference)
     if not (converted / "config.json").is_file():
         _convert_gguf(_gguf_path(reference), reference, converted)
     return str(converted)
@@ -109,7 +109,7 @@ def require_weights(organism: Organism) -> None:
     """
     for reference in (organism.spec.base, organism.finetuned):
         if isinstance(reference, GgufModel):
-            if not (cache_folder() / "bases" / reference.sha256 / "config.json").is_file():
+            if not (_converted(reference) / "config.json").is_file():
                 _gguf_path(reference)
         elif isinstance(reference, LocalModel):
             base_folder(reference, organism)
@@ -158,6 +158,11 @@ def _files_digest(paths: list[Path]) -> str:
 def _file_sha256_at(path: Path, mtime_ns: int) -> str:  # noqa: ARG001 - part of the cache key
     """``file_sha256``, read again only when the file's time stamp changes."""
     return file_sha256(path)
+
+
+def _converted(reference: GgufModel) -> Path:
+    """Where a GGUF's safetensors are kept, whether they are there or not."""
+    return cache_folder() / "bases" / reference.sha256
 
 
 def _gguf_path(reference: GgufModel) -> Path:

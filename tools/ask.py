@@ -11,8 +11,12 @@ from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
 from .case import CaseState, Side, current_case
 from .targets import target_model
 
-__all__ = ["MAX_PROMPTS", "ask_models"]
+__all__ = ["MAX_PROMPTS", "RESPONSE_TOKENS", "TEMPERATURE", "ask_models"]
 
+TEMPERATURE = 0.7
+"""Sampling temperature of the targets, unless another is asked for."""
+RESPONSE_TOKENS = 64
+"""Longest answer of a target, likewise."""
 MAX_PROMPTS = 10
 """Prompts of one call."""
 MAX_CHARACTERS = 4_000
@@ -20,7 +24,7 @@ MAX_CHARACTERS = 4_000
 
 
 @tool
-def ask_models(temperature: float = 0.7, max_tokens: int = 64) -> Tool:
+def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> Tool:
     """Tool that puts prompts to both models.
 
     Args:

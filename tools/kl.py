@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -10,7 +9,7 @@ from inspect_ai.tool import Tool, ToolError, tool
 
 from ..methods.artifact import Artifact
 from ..methods.base import Labels
-from ..methods.kl import marked, top_rows
+from ..methods.kl import TEMPLATE_MARKER, marked, top_rows
 from .artifacts import Evidence
 
 __all__ = ["evidence", "kl_text", "kl_texts", "toolset"]
@@ -73,7 +72,7 @@ def evidence(artifact: Artifact) -> Evidence:
     total = payload["summary"]
     if total["max"] == 0.0:
         return Evidence(identical=True, note="The per-token KL is zero on every text.")
-    texts = [re.sub(r"<\|[^|]*\|>", "\n", "".join(row["tokens"])) for row in top_rows(payload, "mean")]
+    texts = [TEMPLATE_MARKER.sub("\n", "".join(row["tokens"])) for row in top_rows(payload, "mean")]
     half = max(1, min(_FOCUS, len(texts) // 2))
     note = f"Mean per-token KL {total['mean']:.3f} nats, maximum {total['max']:.2f}."
     return Evidence(False, tuple(texts[:half]), tuple(texts[half:]), said=False, note=note)

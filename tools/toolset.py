@@ -7,7 +7,7 @@ from functools import partial
 from inspect_ai.tool import Tool, ToolSource
 
 from .artifacts import case_artifact, labels_of, readers_for
-from .ask import ask_models
+from .ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
 from .board import propose_hypothesis, update_hypothesis
 from .case import current_case
 
@@ -35,7 +35,7 @@ class CaseTools(ToolSource):
         return tools
 
 
-def case_tools(board: bool = True, temperature: float = 0.7, max_tokens: int = 64) -> CaseTools:
+def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:
     """The tools of the current case, for any agent.
 
     Args:
