@@ -12,7 +12,7 @@ TIMEOUT = 10.0
 
 @cache
 def require_repository(repository: str, revision: str, file: str) -> None:
-    """Return when ``file`` of a hub repository is in the local cache, or the hub knows the repository.
+    """Return when ``file`` of a hub repository is in the local cache, or the hub gives it.
 
     Args:
         repository: ``owner/name``.
@@ -22,7 +22,7 @@ def require_repository(repository: str, revision: str, file: str) -> None:
     Raises:
         FileNotFoundError: When the repository cannot be had; one line with the reason and what to do.
     """
-    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub import HfApi, hf_hub_url, try_to_load_from_cache
 
     # The hub's client changed its HTTP library between versions; its errors module always holds the one in use.
     from huggingface_hub.errors import (  # type: ignore[attr-defined]
@@ -35,14 +35,15 @@ def require_repository(repository: str, revision: str, file: str) -> None:
     if isinstance(try_to_load_from_cache(repository, file, revision=revision), str):
         return
     try:
-        HfApi().model_info(repository, revision=revision, timeout=TIMEOUT)
+        # The file itself is asked for: of a gated repository the hub tells the rest to everyone.
+        HfApi().get_hf_file_metadata(url=hf_hub_url(repository, file, revision=revision), timeout=TIMEOUT)
     except GatedRepoError as error:
         raise FileNotFoundError(
             f"{repository} is gated on the Hugging Face hub; accept its licence there and set HF_TOKEN"
         ) from error
     except HfHubHTTPError as error:
         reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"the Hugging Face hub does not give {repository} at {revision}: {reason}") from error
+        raise FileNotFoundError(f"the Hugging Face hub does not give {file} of {repository} at {revision}: {reason}") from error
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         raise FileNotFoundError(
             f"{repository} is not in the local cache and the Hugging Face hub cannot be reached ({error}); "

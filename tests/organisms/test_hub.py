@@ -36,12 +36,12 @@ def answer(hub_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., li
     def use(error: Exception | None = None) -> list[dict[str, Any]]:
         asked: list[dict[str, Any]] = []
 
-        def model_info(_api: HfApi, repository: str, **options: Any) -> None:
-            asked.append({"repository": repository, **options})
+        def metadata(_api: HfApi, **options: Any) -> None:
+            asked.append(options)
             if error is not None:
                 raise error
 
-        monkeypatch.setattr(HfApi, "model_info", model_info)
+        monkeypatch.setattr(HfApi, "get_hf_file_metadata", metadata)
         return asked
 
     return use
@@ -82,7 +82,9 @@ def test_without_a_connection_the_remedy_is_named_after_one_try(
     message = refusal()
     assert str(error) in message
     assert "HF_HOME" in message
-    assert asked == [{"repository": REPOSITORY, "revision": "main", "timeout": hub.TIMEOUT}]
+    (question,) = asked
+    assert question["url"].endswith(f"/{REPOSITORY}/resolve/main/config.json")
+    assert question["timeout"] == hub.TIMEOUT
     assert hub.TIMEOUT <= 10
 
 
@@ -93,7 +95,7 @@ def test_a_gated_repository_asks_for_its_licence(answer: Callable[..., list[dict
 
 def test_a_repository_that_the_hub_does_not_know(answer: Callable[..., list[dict[str, Any]]]) -> None:
     answer(RepositoryNotFoundError("401 Client Error.\n\nRepository Not Found for url: …", response=RESPONSE))
-    assert "does not give nobody/no-model at main: 401 Client Error." in refusal()
+    assert "does not give config.json of nobody/no-model at main: 401 Client Error." in refusal()
 
 
 def test_what_the_hub_knows_passes_and_is_asked_once(answer: Callable[..., list[dict[str, Any]]]) -> None:
