@@ -1,0 +1,97 @@
+"""What is read of each component: its variance, the texts at its two ends, its logit lens in both directions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..forward import logit_lens
+from ..top_texts import TopTexts, significant
+from .config import PcaConfig
+from .differences import Fit, Kept
+
+if TYPE_CHECKING:
+    from ...organisms.pair import Pair
+
+__all__ = ["component_tables"]
+
+
+def component_tables(
+    pair: Pair, fit: Fit, sample: Sequence[Kept], config: PcaConfig
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """A table for each component, counted from 1, and the texts that the tables name by their number.
+
+    Texts are ranked by their largest and by their smallest projection at content tokens.
+    """
+    projections = [fit.project(kept.differences) for kept in sample]
+    lenses = _lenses(pair, fit.components, config.lens_top)
+    ends = [_ends(sample, projections, i, config.top_texts) for i in range(len(fit.components))]
+    shown = sorted({number for top, bottom in ends for number in (*top, *bottom)})
+    tokenizer = pair.finetuned.network.tokenizer
+    tables = []
+    for i, (top, bottom) in enumerate(ends):
+        numbers = sorted({*top, *bottom})
+        tables.append(
+            {
+                "component": i + 1,
+                "explained_variance": float(fit.variance[i]),
+                "explained_variance_ratio": float(fit.ratio[i]),
+                "maximum": max(float(values[:, i].max()) for values in projections),
+                "minimum": min(float(values[:, i].min()) for values in projections),
+                "lens": lenses[i],
+                "rows": [_row(projections[number][:, i], shown.index(number)) for number in numbers],
+                "top": [numbers.index(number) for number in top],
+                "bottom": [numbers.index(number) for number in bottom],
+            }
+        )
+    return tables, [_text(sample[number], tokenizer) for number in shown]
+
+
+def _ends(
+    sample: Sequence[Kept], projections: Sequence[torch.Tensor], component: int, most: int
+) -> tuple[list[int], list[int]]:
+    """Numbers of the texts with the largest and with the smallest projections."""
+    top, bottom = TopTexts[int](most), TopTexts[int](most)
+    for number, (kept, values) in enumerate(zip(sample, projections, strict=True)):
+        this = partial(int, number)
+        top.offer(float(values[:, component].max()), kept.item, this)
+        bottom.offer(-float(values[:, component].min()), kept.item, this)
+    return top.ranked(), bottom.ranked()
+
+
+def _lenses(pair: Pair, components: torch.Tensor, most: int) -> list[dict[str, list[list[Any]]]]:
+    """The most probable tokens of softmax(lm_head(final_norm(+c))) and of -c for each component c."""
+    tokenizer = pair.finetuned.network.tokenizer
+    signed: list[dict[str, list[list[Any]]]] = [{} for _ in components]
+    for sign, factor in (("+", 1.0), ("-", -1.0)):
+        probabilities = logit_lens(pair.finetuned, factor * components)
+        top = probabilities.topk(min(most, probabilities.shape[-1]), dim=-1)
+        for row, lens in enumerate(signed):
+            lens[sign] = [
+                [tokenizer.decode([int(token)]), round(float(p), 6)]
+                for token, p in zip(top.indices[row], top.values[row], strict=True)
+            ]
+    return signed
+
+
+def _row(values: torch.Tensor, text: int) -> dict[str, Any]:
+    return {
+        "text": text,
+        "max": float(values.max()),
+        "min": float(values.min()),
+        "projections": [significant(value, 4) for value in values.tolist()],
+    }
+
+
+def _text(kept: Kept, tokenizer: Any) -> dict[str, Any]:
+    first = kept.item.content_start
+    return {
+        "kind": kept.item.kind,
+        "index": kept.item.index,
+        "tokens": [tokenizer.decode([token]) for token in kept.item.ids[first:]],
+        # Of the projections, counted from the first token that is shown.
+        "positions": [column - first for column in kept.columns],
+    }
