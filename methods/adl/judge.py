@@ -1,7 +1,6 @@
-"""Judges of the activation difference lens: language models as published, and deterministic stand-ins.
+"""Judges of the activation difference lens: language models as published (arXiv 2510.13900), deterministic stand-ins.
 
-Two things are judged: at which scale a patchscope's tokens make most sense together, and which tokens belong to the
-domain of a finetuning. The published pipeline asks an LLM both times (arXiv 2510.13900 and its toolkit).
+Judged are the scale at which a patchscope's tokens make most sense together, and which tokens belong to the finetuning.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ GROUP = 10
 """Scales that a language model compares at once; the winners of the groups meet in further rounds."""
 
 _NEIGHBOURS = 2
-_RELATED_Z = 2.0
-_BACKGROUND_PAIRS = 4_096
-_LEAST_PREFIX = 4
+_OWN_SHARE = 0.6
+"""Share of a norm that must lie outside the leading components."""
+_RELATED_Z, _BACKGROUND_PAIRS, _LEAST_PREFIX = 2.0, 4_096, 4
 
 _COMMON = frozenset(
     """a about above after again all also am among an and any are as at be because been before being below between both
@@ -119,10 +118,13 @@ def is_word(token: str) -> bool:
 class EmbeddingCoherence:
     """A deterministic stand-in for the judge of scales: words whose token embeddings are alike belong together.
 
-    Embeddings are centred on the vocabulary's mean. A token is selected when it is a word (``is_word``) and its mean
-    cosine with its two nearest neighbours among the scale's other words lies two standard deviations above that of
-    random pairs of the vocabulary. The scale with most selected tokens wins; of equals the one whose selected tokens
-    are closer, then the smaller. An embedding-based topic coherence, as topic models are scored by (Fang et al. 2016).
+    Embeddings are centred on the vocabulary's mean, and their leading principal components are taken out, one for each
+    full hundred dimensions (Mu and Viswanath 2018): tokens that were hardly ever trained, such as merges inside long
+    words, lie in them, are alike for that alone, and come up at large scales. A token is selected when it is a word
+    (``is_word``), does not lie mainly in those components, and its mean cosine with its two nearest neighbours among
+    the scale's other words lies two standard deviations above that of random pairs of the vocabulary. The scale with
+    most selected tokens wins; of equals the one whose selected tokens are closer, then the smaller. An embedding-based
+    topic coherence, as topic models are scored by (Fang et al. 2016).
     """
 
     name = "deterministic stand-in (coherence of token embeddings)"
@@ -138,10 +140,11 @@ class EmbeddingCoherence:
 
         self._embedding = embedding.detach()
         self._centre = self._embedding.mean(0, dtype=torch.float32)
+        self._common = self._leading_components()
         self._ignored = {word.lower() for word in ignored}
         generator = torch.Generator().manual_seed(0)
         pairs = torch.randint(len(embedding), (2, _BACKGROUND_PAIRS), generator=generator)
-        cosines = torch.linalg.vecdot(*(self._directions(side) for side in pairs[:, pairs[0] != pairs[1]]))
+        cosines = torch.linalg.vecdot(*(self._directions(side)[0] for side in pairs[:, pairs[0] != pairs[1]]))
         self._mean, self._deviation = float(cosines.mean()), max(float(cosines.std()), 1e-6)
 
     def choose(self, rows: Sequence[ScaleTokens]) -> ScaleChoice:
@@ -155,20 +158,36 @@ class EmbeddingCoherence:
         import torch
 
         words = [i for i, t in enumerate(row.tokens) if is_word(t) and t.strip().lower() not in self._ignored]
+        directions, shares = self._directions(torch.tensor([row.ids[i] for i in words], dtype=torch.long))
+        trained = shares >= _OWN_SHARE
+        words, directions = [i for i, kept in zip(words, trained.tolist(), strict=True) if kept], directions[trained]
         if len(words) <= _NEIGHBOURS:
             return {}
-        directions = self._directions(torch.tensor([row.ids[i] for i in words]))
         likeness = (directions @ directions.T - self._mean) / self._deviation
         likeness.fill_diagonal_(float("-inf"))
         near = likeness.topk(_NEIGHBOURS, dim=-1).values.mean(-1).tolist()
         return {i: z for i, z in zip(words, near, strict=True) if z >= _RELATED_Z}
 
-    def _directions(self, ids: torch.Tensor) -> torch.Tensor:
-        """Centred unit embeddings, [tokens, d_model], on the CPU."""
+    def _leading_components(self) -> torch.Tensor:
+        """Orthonormal, [d_model, components]."""
+        import torch
+
+        width = self._embedding.shape[1]
+        covariance = torch.zeros(width, width, device=self._embedding.device)
+        for part in torch.split(self._embedding, 8_192):
+            rows = part.float() - self._centre
+            covariance += rows.T @ rows
+        vectors: torch.Tensor = torch.linalg.eigh(covariance).eigenvectors
+        return vectors[:, width - width // 100 :]
+
+    def _directions(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Unit embeddings without the leading components, [tokens, d_model], and the norm's share that was left."""
         import torch
 
         rows = self._embedding[ids.to(self._embedding.device)].float() - self._centre
-        return torch.nn.functional.normalize(rows, dim=-1).cpu()
+        own = rows - rows @ self._common @ self._common.T
+        shares = own.norm(dim=-1) / rows.norm(dim=-1).clamp_min(1e-12)
+        return torch.nn.functional.normalize(own, dim=-1).cpu(), shares.cpu()
 
 
 class KeywordRelevance:

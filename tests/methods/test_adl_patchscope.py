@@ -288,6 +288,24 @@ def test_likeness_is_the_standardised_mean_of_two_neighbours(coherence: Embeddin
     assert found[0] == pytest.approx((sum(likeness) / 2 - float(others.mean())) / float(others.std()), rel=0.1)
 
 
+def test_tokens_that_were_never_trained_do_not_win() -> None:
+    embedding = torch.randn(400, 100, generator=torch.Generator().manual_seed(6))
+    embedding[:4] = embedding[0] + 0.3 * embedding[:4]
+    # As in real vocabularies: a part of it shares one direction and little else.
+    untrained = torch.arange(4, 400, 4)
+    embedding[untrained] = 0.5 * embedding[untrained] + 20.0 * torch.nn.functional.normalize(embedding[399], dim=-1)
+    names = ["cake", "sugar", "oven", "flour", *(f"merge{chr(97 + i // 26)}{chr(97 + i % 26)}" for i in range(396))]
+    found, junk = ([names[i] for i in ids] for ids in (range(4), untrained[:8].tolist()))
+    assert all(map(is_word, junk[1:]))
+
+    def at(scale: float, tokens: list[str]) -> ScaleTokens:
+        return ScaleTokens(scale, tuple(map(names.index, tokens)), tuple(tokens), tuple(0.1 for _ in tokens))
+
+    coherence = EmbeddingCoherence(embedding)
+    assert coherence.choose([at(1.0, found), at(100.0, junk)]) == ScaleChoice(1.0, tuple(found))
+    assert coherence.related(at(100.0, junk)) == {}
+
+
 def judge_of(reply: Callable[[str], str], asked: list[str] | None = None) -> LlmJudge:
     def answer(messages: Any, tools: Any, choice: Any, config: Any) -> ModelOutput:
         if asked is not None:
