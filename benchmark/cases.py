@@ -8,7 +8,7 @@ from typing import get_args
 
 from diffbench.agents.brief import Framing
 from diffbench.graders.rubric import check_rubric
-from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods
+from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite, unknown_name
 from diffbench.organisms.weights import require_weights
@@ -97,7 +97,8 @@ def case_samples(
     """One sample for each organism and method.
 
     Raises:
-        ValueError: When artifacts are missing (names them and the command that computes them) or a rubric is unknown.
+        ValueError: When artifacts are missing (names them and the command that computes them), one is broken, a method
+            needs weights that a pair does not have, or a rubric is unknown.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     for organism in organisms:
@@ -110,7 +111,7 @@ def case_samples(
     for organism in organisms:
         for method in methods:
             key = None if method == BLACKBOX else _key(organism, method)
-            if key is not None and store.find(key) is None:
+            if key is not None and store.find_whole(key, organism.id, method) is None:
                 missing.append((organism.id, method))
             samples.append(_sample(organism, method, key, conditions, agent))
     if missing:
@@ -121,6 +122,7 @@ def case_samples(
 
 def _key(organism: Organism, method: str) -> str:
     found = find_method(method)
+    require_needs(organism, found)
     return key_for(organism, found, config_for(found, organism.suite))
 
 

@@ -11,6 +11,7 @@ from rich.table import Table
 from ..methods.artifact import Artifact, CorruptArtifactError
 from ..methods.base import config_for, find_method, key_for, list_methods
 from ..methods.corpus import load_corpus, probe_corpus
+from ..methods.memory import BATCH_SIZE
 from ..methods.sharing import SHARE, Job, Report, compute_all
 from ..methods.store import ArtifactStore
 from ..organisms.suites import Organism, find_organism, list_suites, load_suite
@@ -23,7 +24,11 @@ __all__ = ["artifacts", "diff"]
 @click.argument("names", nargs=-1)
 @click.option("--suite", help="All organisms of a suite.")
 @click.option("--method", "methods", multiple=True, required=True, help="Name of a method, or all; may be repeated.")
-@click.option("--corpus", type=click.Path(exists=True, path_type=Path), help="JSON lines; default: the bundled one.")
+@click.option(
+    "--corpus",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="JSON lines; default: the bundled one.",
+)
 @click.option("--recompute", is_flag=True, help="Compute again what is there, broken artifacts included.")
 @click.option(
     "--share",
@@ -32,6 +37,13 @@ __all__ = ["artifacts", "diff"]
     show_default=True,
     help="Organisms on one base that share its runs; each holds its model in memory.",
 )
+@click.option(
+    "--batch-size",
+    type=click.IntRange(min=1),
+    default=BATCH_SIZE,
+    show_default=True,
+    help="Texts that a shared pass runs at once; fewer need less memory.",
+)
 def diff(
     names: tuple[str, ...],
     suite: str | None,
@@ -39,6 +51,7 @@ def diff(
     corpus: Path | None,
     recompute: bool,
     share: int,
+    batch_size: int,
 ) -> None:
     """Compute artifacts of methods for organisms; what is in the store is skipped, so a killed run can be repeated.
 
@@ -58,6 +71,7 @@ def diff(
         recompute,
         share,
         _Lines(len(organisms) * len(chosen)),
+        batch_size,
     )
 
 

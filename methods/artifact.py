@@ -25,7 +25,14 @@ TENSORS = "tensors.safetensors"
 
 
 class CorruptArtifactError(ValueError):
-    """An artifact whose files are not those its manifest names."""
+    """An artifact whose files are not those its manifest names, or whose manifest is not that of its key."""
+
+    def __init__(self, folder: Path, reason: str, organism: str = "ORGANISM", method: str = "METHOD") -> None:
+        self.folder, self.reason = folder, reason
+        super().__init__(
+            f"artifact {folder.name} in {folder.parent}: {reason}; "
+            f"compute it again with: diffbench diff {organism} --method {method} --recompute"
+        )
 
 
 class Manifest(BaseModel):
@@ -79,11 +86,13 @@ class Artifact:
         try:
             manifest = Manifest.model_validate_json(path.read_text(encoding="utf-8"))
         except (OSError, ValidationError, UnicodeDecodeError) as error:
-            raise _corrupt(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
+            raise CorruptArtifactError(folder, f"{MANIFEST} cannot be read ({type(error).__name__})") from error
         if manifest.key != folder.name:
-            raise _corrupt(folder, f"{MANIFEST} belongs to the artifact {manifest.key}")
+            raise CorruptArtifactError(folder, f"{MANIFEST} belongs to the artifact {manifest.key}")
         if manifest.format_version != FORMAT_VERSION:
-            raise _corrupt(folder, f"format version {manifest.format_version}; this diffbench reads {FORMAT_VERSION}")
+            raise CorruptArtifactError(
+                folder, f"format version {manifest.format_version}; this diffbench reads {FORMAT_VERSION}"
+            )
         return cls(folder, manifest)
 
     @property
@@ -111,20 +120,28 @@ class Artifact:
         return load_file(self._checked(TENSORS)) if TENSORS in self.manifest.files else {}
 
     def verify(self) -> None:
-        """Check every file.
+        """Check that the manifest is that of the key, and every file.
 
         Raises:
-            CorruptArtifactError: Naming the first file that is missing or differs.
+            CorruptArtifactError: When the key is another's; naming the first file that is missing or differs.
         """
-        for name in self.manifest.files:
+        m = self.manifest
+        if (own := artifact_key(m.base, m.finetuned, m.method, m.config, m.corpus_sha256)) != self.key:
+            raise CorruptArtifactError(
+                self.folder,
+                f"{MANIFEST} tells of the artifact {own}; the models, method, settings or corpus are others",
+            )
+        if PAYLOAD not in m.files:
+            raise CorruptArtifactError(self.folder, f"{MANIFEST} does not list {PAYLOAD}")
+        for name in m.files:
             self._checked(name)
 
     def _checked(self, name: str) -> Path:
         path = self.folder / name
         if not path.is_file():
-            raise _corrupt(self.folder, f"{name} is missing")
+            raise CorruptArtifactError(self.folder, f"{name} is missing")
         if file_sha256(path) != self.manifest.files.get(name):
-            raise _corrupt(self.folder, f"{name} is not the file that was written (SHA-256 differs)")
+            raise CorruptArtifactError(self.folder, f"{name} is not the file that was written (SHA-256 differs)")
         return path
 
 
@@ -141,10 +158,3 @@ def artifact_key(
         "format": FORMAT_VERSION,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]
-
-
-def _corrupt(folder: Path, reason: str) -> CorruptArtifactError:
-    return CorruptArtifactError(
-        f"artifact {folder.name} in {folder.parent}: {reason}; "
-        "compute it again with: diffbench diff ORGANISM --method METHOD --recompute"
-    )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
 
 import psutil
 import yaml
@@ -37,8 +37,10 @@ __all__ = [
     "find_method",
     "key_for",
     "list_methods",
+    "load_point",
     "require_needs",
     "save_content",
+    "unique_points",
     "untracked",
 ]
 
@@ -47,6 +49,8 @@ BLACKBOX = "blackbox"
 """The method without an artifact."""
 
 _CONFIGS = Path(__file__).parent / "configs"
+_PARTS = ("name", "needs", "config_type", "diff", "overview")
+"""What a method must have."""
 
 T = TypeVar("T")
 
@@ -68,6 +72,9 @@ class MethodConfig(BaseModel):
     """Settings of a method; the defaults are the paper's."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    on_suites: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    """What differs from the defaults on a suite, by the suite's name; for methods outside of this package."""
 
 
 @dataclass(frozen=True)
@@ -131,29 +138,49 @@ def find_method(name: str) -> Method:
     """The method called ``name``.
 
     Raises:
-        ValueError: Naming the close ones when there is none.
-        TypeError: When a third party's entry point is no method.
+        ValueError: Naming the close ones when there is none; when a third party's entry point cannot be loaded, is no
+            method, or is one of another name.
     """
     points = _entry_points()
     if name not in points:
         raise unknown_name("method", name, [*points, BLACKBOX])
-    method = points[name].load()
-    if not isinstance(method, Method):
-        raise TypeError(
-            f"entry point {points[name].value!r} is no diffing method; see methods/base.py for what it needs"
-        )
-    return method
+    method = load_point(points[name])
+    missing = [part for part in _PARTS if not hasattr(method, part)]
+    if missing or isinstance(method, type):
+        lack = f"has no {', '.join(missing)}" if missing else "is a class, not an object made of it"
+        raise ValueError(f"{_registered(points[name])} is no diffing method: it {lack}; see docs/add_a_method.md")
+    if method.name != name:
+        raise ValueError(f"{_registered(points[name])} calls itself {method.name!r}; both names must be the same")
+    found: Method = method
+    return found
+
+
+def load_point(point: importlib.metadata.EntryPoint) -> Any:
+    """What an entry point names.
+
+    Raises:
+        ValueError: When it cannot be imported; names the entry point and its package.
+    """
+    try:
+        return point.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"{_registered(point)} cannot be loaded ({type(error).__name__}: {error}); repair or uninstall that package"
+        ) from error
 
 
 def config_for(method: Method, suite: str, overrides: Mapping[str, Any] | None = None) -> MethodConfig:
-    """The method's settings on a suite: paper defaults, the suite's scale (``configs/<suite>.yaml``), overrides.
+    """The method's settings on a suite: paper defaults, the suite's scale, overrides.
+
+    The scale stands in ``configs/<suite>.yaml``, or with the settings (``MethodConfig.on_suites``).
 
     Raises:
         ValueError: For a setting that the method does not have or does not take.
     """
-    path = _CONFIGS / f"{settings_suite(suite)}.yaml"
+    like = settings_suite(suite)
+    path = _CONFIGS / f"{like}.yaml"
     scale = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    settings = {**scale.get(method.name, {}), **(overrides or {})}
+    settings = {**method.config_type.on_suites.get(like, {}), **scale.get(method.name, {}), **(overrides or {})}
     try:
         return method.config_type.model_validate(settings)
     except ValidationError as error:
@@ -201,7 +228,10 @@ def require_needs(organism: Organism, method: Method) -> None:
         ValueError: When the method needs weights and only an API is known for the pair.
     """
     if method.needs == "weights" and not organism.has_weights:
-        raise ValueError(f"{method.name} needs weights; {organism.id} is known by an API only. Choose another method")
+        raise ValueError(
+            f"{method.name} needs weights; {organism.id} is known by an API only. "
+            f"Choose another method: one that needs an API only, or {BLACKBOX}"
+        )
 
 
 def save_content(
@@ -244,7 +274,26 @@ def save_content(
 
 @cache
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return unique_points(ENTRY_POINTS)
+
+
+def unique_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
+    """Entry points of a group by name.
+
+    Raises:
+        ValueError: When two packages register different things under one name.
+    """
+    points: dict[str, importlib.metadata.EntryPoint] = {}
+    for point in importlib.metadata.entry_points(group=group):
+        other = points.setdefault(point.name, point)
+        if other.value != point.value:
+            raise ValueError(f"{_registered(other)} and {_registered(point)} have one name; rename or uninstall one")
+    return points
+
+
+def _registered(point: importlib.metadata.EntryPoint) -> str:
+    package = f" of the package {point.dist.name}" if point.dist is not None else ""
+    return f"{point.group} entry point {point.name} = {point.value!r}{package}"
 
 
 class PeakMemory:

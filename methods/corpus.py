@@ -71,7 +71,7 @@ def load_corpus(path: Path) -> Corpus:
 
     Raises:
         FileNotFoundError: When there is no such file.
-        ValueError: For an empty text or a line of another form; names file and line.
+        ValueError: For an empty text or a line of another form, or bytes that are not UTF-8; names file and line.
     """
     texts: list[str] = []
     chats: list[Chat] = []
@@ -83,9 +83,14 @@ def load_corpus(path: Path) -> Corpus:
                 texts.append(text)
             else:
                 chats.append(Chat.model_validate(row))
+            # JSON can name halves of characters, which no tokenizer takes and no hash is made of.
+            json.dumps(row, ensure_ascii=False).encode("utf-8")
         except (json.JSONDecodeError, ValidationError) as error:
             expected = 'expected {"text": "…"} or {"prompt": "…", "response": "…"}, none of them empty'
             raise ValueError(f"{path}, line {number}: {expected}; got {line[:80]!r}") from error
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])
+            raise ValueError(f"{path}, line {number}: {half} is half of a character; expected whole ones") from error
     return Corpus(name=path.stem, texts=tuple(texts), chats=tuple(chats))
 
 
@@ -95,5 +100,11 @@ def _chats(path: Path) -> Sequence[Chat]:
 
 def _lines(path: Path) -> list[str]:
     """Lines of a JSON Lines file; ``str.splitlines`` would also cut at separators that JSON allows inside strings."""
-    with path.open(encoding="utf-8") as file:
-        return [line.removesuffix("\n") for line in file]
+    lines: list[str] = []
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                lines.append(line.decode("utf-8").removesuffix("\n"))
+            except UnicodeDecodeError as error:
+                raise ValueError(f"{path}, line {number}: not UTF-8 ({error.reason}); save the file so") from error
+    return lines

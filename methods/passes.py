@@ -17,13 +17,13 @@ import torch
 from ..organisms.pair import Pair, Target
 from .base import Track, untracked
 from .forward import Encoded, chunks, encode_chats, encode_texts, padded, unembed
+from .memory import BATCH_SIZE
 
 if TYPE_CHECKING:
     from .corpus import Corpus
 
-__all__ = ["Batch", "Collector", "Need", "Work", "check_need", "run_pass", "visible"]
+__all__ = ["BATCH_SIZE", "Batch", "Collector", "Need", "Work", "check_need", "run_pass", "visible"]
 
-BATCH_SIZE = 16
 CHUNK_TOKENS = 512
 _WHOLE = 10**6
 """Tokens that no chat has."""
@@ -145,7 +145,10 @@ def check_need(need: Need, base: Target) -> None:
     count = len(base.network.layers)
     for layer in sorted(need.layers):
         if not 0 <= layer < count:
-            raise ValueError(f"layer {layer} is out of range; the model has layers 0 to {count - 1}")
+            raise ValueError(
+                f"layer {layer} is out of range; the model has layers 0 to {count - 1}. "
+                "Lower it in the method's settings, or in its code"
+            )
 
 
 def visible(corpus: Corpus, base: Target, needs: Sequence[Need]) -> list[Encoded]:

@@ -31,6 +31,7 @@ from .base import (
     untracked,
 )
 from .corpus import Corpus
+from .memory import BATCH_SIZE, advised, lightened
 from .store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def diff_by_pass(
         batch_size: Items run at once; None for the default of passes.
         chunk_tokens: Tokens whose logits are held at once; None for the default of passes.
     """
-    from .passes import BATCH_SIZE, CHUNK_TOKENS, Work, run_pass
+    from .passes import CHUNK_TOKENS, Work, run_pass
 
     collector = method.collector(pair, corpus, config)
     work = Work(pair, [collector])
@@ -142,6 +143,7 @@ def compute_all(
     recompute: bool = False,
     share: int = SHARE,
     report: Report | None = None,
+    batch_size: int | None = None,
 ) -> list[Artifact]:
     """The artifact of each organism under each method; what is not in the store is computed, in shared passes.
 
@@ -155,6 +157,7 @@ def compute_all(
         recompute: Whether to compute again what is there.
         share: Organisms that share a pass at most; more at once hold more finetuned models in memory.
         report: Hears what happens to each artifact.
+        batch_size: Items of the corpus that a pass runs at once; None for the default of passes.
 
     Returns:
         The artifacts, for each organism one a method.
@@ -165,9 +168,9 @@ def compute_all(
         CorruptArtifactError: Before anything is computed, when an artifact is there but broken, unless ``recompute``.
         FailedArtifactsError: At the end, naming each artifact that could not be computed.
     """
-    report = report or Report()
+    report, batch_size = report or Report(), batch_size or BATCH_SIZE
     jobs = list(_jobs(organisms, methods, configs, corpus))
-    artifacts = {} if recompute else {j.key: found for j in jobs if (found := store.find(j.key)) is not None}
+    artifacts: dict[str, Artifact] = {} if recompute else dict(_stored(jobs, store))
     for job in jobs:
         if job.key in artifacts:
             report.found(job, artifacts[job.key])
@@ -176,13 +179,13 @@ def compute_all(
     todo = {job.key: job for job in reversed(missing)}
     failures: list[tuple[Job, Exception]] = []
     for group in _groups([job for job in missing if todo[job.key] is job], share):
-        for job, result in _run_group(group, corpus, store, track, report):
-            if isinstance(result, Artifact):
-                artifacts[job.key] = result
-                report.saved(job, result)
+        for job, outcome in _run_group(group, corpus, store, track, report, batch_size):
+            if isinstance(outcome, Artifact):
+                artifacts[job.key] = outcome
+                report.saved(job, outcome)
             else:
-                failures.append((job, result))
-                report.failed(job, result)
+                failures.append((job, advised(outcome, job.config, share, batch_size)))
+                report.failed(*failures[-1])
     for job in missing:
         if todo[job.key] is not job and job.key in artifacts:
             report.found(job, artifacts[job.key])
@@ -205,6 +208,13 @@ def _jobs(
         yield Job(number, organism, method, config, key_for(organism, method, config, corpus))
 
 
+def _stored(jobs: Sequence[Job], store: ArtifactStore) -> Iterator[tuple[str, Artifact]]:
+    for job in jobs:
+        found = store.find_whole(job.key, job.organism.id, job.method.name)
+        if found is not None:
+            yield job.key, found
+
+
 def _groups(jobs: Sequence[Job], share: int) -> Iterator[list[Job]]:
     """Jobs of up to ``share`` organisms on one base at a time, in their order."""
     by_base: dict[str, dict[str, list[Job]]] = {}
@@ -221,23 +231,28 @@ _Outcome = tuple[Job, Artifact | Exception]
 
 
 def _run_group(
-    jobs: Sequence[Job], corpus: Corpus, store: ArtifactStore, track: Track, report: Report
+    jobs: Sequence[Job], corpus: Corpus, store: ArtifactStore, track: Track, report: Report, batch_size: int
 ) -> Iterator[_Outcome]:
     sharing = [(job, job.method) for job in jobs if isinstance(job.method, PassMethod)]
-    yield from _run_shared(sharing, corpus, store, track, report)
+    yield from _run_shared(sharing, corpus, store, track, report, batch_size)
     for job in jobs:
         if not isinstance(job.method, PassMethod):
             report.begins(job)
             try:
                 artifact = compute(job.organism, job.method, job.config, corpus, store, track)
             except _FAILURES as error:
-                yield job, error
+                yield job, lightened(error)
             else:
                 yield job, artifact
 
 
 def _run_shared(
-    jobs: Sequence[tuple[Job, PassMethod]], corpus: Corpus, store: ArtifactStore, track: Track, report: Report
+    jobs: Sequence[tuple[Job, PassMethod]],
+    corpus: Corpus,
+    store: ArtifactStore,
+    track: Track,
+    report: Report,
+    batch_size: int,
 ) -> Iterator[_Outcome]:
     """One pass for all jobs, then each one's content."""
     for job, _ in jobs:
@@ -249,9 +264,9 @@ def _run_shared(
             try:
                 watches.append(_watch(job, method, corpus))
             except _FAILURES as error:
-                yield job, error
+                yield job, lightened(error)
         for base in list(dict.fromkeys(watch.pair.base for watch in watches)):
-            _run_pass([watch for watch in watches if watch.pair.base == base], corpus, track)
+            _run_pass([watch for watch in watches if watch.pair.base == base], corpus, track, batch_size)
     seconds, shared = time.monotonic() - started, len(watches)
     while watches:
         # Out of the list, so that what its collector holds is freed with it.
@@ -259,7 +274,7 @@ def _run_shared(
         try:
             artifact = _finish(watch, corpus, store, track, seconds, shared, memory.peak_mib)
         except _FAILURES as error:
-            yield watch.job, error
+            yield watch.job, lightened(error)
         else:
             yield watch.job, artifact
 
@@ -271,25 +286,27 @@ class _Watch:
     job: Job
     method: PassMethod
     pair: Pair
-    collector: Collector
+    collector: Collector | None
+    """None once it failed: what it holds is of no more use, and the others may need the memory."""
+    need: Need
     error: Exception | None = None
 
-    @property
-    def need(self) -> Need:
-        return self.collector.need
-
     def residuals(self, batch: Batch) -> None:
-        self._guarded(lambda: self.collector.residuals(batch))
+        self._guarded(lambda collector: collector.residuals(batch))
 
     def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
-        self._guarded(lambda: self.collector.logits(item, start, base, finetuned))
+        self._guarded(lambda collector: collector.logits(item, start, base, finetuned))
 
-    def _guarded(self, call: Callable[[], None]) -> None:
-        if self.error is None:
+    def fail(self, error: Exception) -> None:
+        """Note why, the first time."""
+        self.error, self.collector = self.error or lightened(error), None
+
+    def _guarded(self, call: Callable[[Collector], None]) -> None:
+        if self.collector is not None:
             try:
-                call()
+                call(self.collector)
             except _FAILURES as error:
-                self.error = error
+                self.fail(error)
 
 
 def _watch(job: Job, method: PassMethod, corpus: Corpus) -> _Watch:
@@ -298,10 +315,10 @@ def _watch(job: Job, method: PassMethod, corpus: Corpus) -> _Watch:
     pair = load_pair(job.organism)
     collector = method.collector(pair, corpus, job.config)
     check_need(collector.need, pair.base)
-    return _Watch(job, method, pair, collector)
+    return _Watch(job, method, pair, collector, collector.need)
 
 
-def _run_pass(watches: Sequence[_Watch], corpus: Corpus, track: Track) -> None:
+def _run_pass(watches: Sequence[_Watch], corpus: Corpus, track: Track, batch_size: int) -> None:
     """One pass for watches on one base; a failure of the pass itself is noted with each."""
     from .passes import Work, run_pass
 
@@ -318,10 +335,10 @@ def _run_pass(watches: Sequence[_Watch], corpus: Corpus, track: Track) -> None:
     names = ", ".join(dict.fromkeys(watch.job.method.name for watch in watches))
     label = f"{names} on {len(works)} organisms" if len(works) > 1 else f"{watches[0].job.organism.id} {names}"
     try:
-        run_pass(works, corpus, while_any_watches, label=label)
+        run_pass(works, corpus, while_any_watches, batch_size, label=label)
     except _FAILURES as error:
         for watch in watches:
-            watch.error = watch.error or error
+            watch.fail(error)
 
 
 def _finish(

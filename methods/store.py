@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,20 @@ class ArtifactStore:
                 return Artifact.open(folder)
         return None
 
+    def find_whole(self, key: str, organism: str, method: str) -> Artifact | None:
+        """The same with every file checked, and an error that names the pair and the method.
+
+        Raises:
+            CorruptArtifactError: When it is there but broken.
+        """
+        try:
+            artifact = self.find(key)
+            if artifact is not None:
+                artifact.verify()
+        except CorruptArtifactError as error:
+            raise CorruptArtifactError(error.folder, error.reason, organism, method) from error
+        return artifact
+
     def __iter__(self) -> Iterator[Artifact | CorruptArtifactError]:
         """All artifacts, the user's first; for a broken one its error."""
         seen: set[str] = set()
@@ -65,6 +79,9 @@ class ArtifactStore:
             key: From ``artifact_key``.
             content: What the method computed.
             **about: The manifest's other fields.
+
+        Raises:
+            ValueError: When the payload is not finite JSON; nothing is written then.
         """
         from safetensors.torch import save_file
 
@@ -73,8 +90,7 @@ class ArtifactStore:
         temporary = self.folder / f"{_PARTIAL}{os.getpid()}-{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:
-            text = json.dumps(content.payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            (temporary / PAYLOAD).write_text(text, encoding="utf-8")
+            (temporary / PAYLOAD).write_text(_json(content.payload), encoding="utf-8")
             if content.tensors:
                 save_file({name: t.contiguous().cpu() for name, t in content.tensors.items()}, temporary / TENSORS)
             files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
@@ -100,3 +116,16 @@ class ArtifactStore:
             pid = folder.name.removeprefix(_PARTIAL).partition("-")[0]
             if not (pid.isdigit() and psutil.pid_exists(int(pid))):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _json(payload: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError) as error:
+        for name, value in payload.items():
+            try:
+                json.dumps(value, allow_nan=False)
+            except (TypeError, ValueError):
+                place = f"payload[{name!r}]"
+                raise ValueError(f"{error} in {place}; a payload is str, int, finite float, list and dict") from error
+        raise

@@ -6,16 +6,17 @@ import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from inspect_ai.tool import Tool
 
 from ..methods.artifact import Artifact
-from ..methods.base import BLACKBOX, Labels, find_method
+from ..methods.base import BLACKBOX, Labels, find_method, load_point, unique_points
+from ..methods.pictures import Picture
 from ..methods.store import ArtifactStore
 from .case import CaseState
 
-__all__ = ["Evidence", "Readers", "case_artifact", "case_overview", "labels_of", "readers_for"]
+__all__ = ["Evidence", "PicturedReaders", "Readers", "case_artifact", "case_overview", "labels_of", "readers_for"]
 
 ENTRY_POINTS = "diffbench.readers"
 
@@ -50,10 +51,28 @@ class Readers(Protocol):
         ...
 
 
+@runtime_checkable
+class PicturedReaders(Readers, Protocol):
+    """A module of readers that also has pictures; of one without, ``diffbench show`` shows the method's overview."""
+
+    def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+        """What a person looks at, the most telling picture first."""
+        ...
+
+
 def readers_for(method: str) -> Readers | None:
-    """The readers of a method; None for a method that has only an overview."""
+    """The readers of a method; None for a method that has only an overview.
+
+    Raises:
+        ValueError: When a third party's readers cannot be loaded or lack a part.
+    """
     point = _entry_points().get(method)
-    readers: Readers | None = None if point is None else point.load()
+    if point is None:
+        return None
+    readers: Readers = load_point(point)
+    missing = [part for part in ("toolset", "evidence") if not callable(getattr(readers, part, None))]
+    if missing:
+        raise ValueError(f"readers {point.value!r} of method {method} have no {', '.join(missing)}(); add it")
     return readers
 
 
@@ -92,4 +111,4 @@ def labels_of(case: CaseState) -> Labels:
 
 @cache
 def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return {point.name: point for point in importlib.metadata.entry_points(group=ENTRY_POINTS)}
+    return unique_points(ENTRY_POINTS)

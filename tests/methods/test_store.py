@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 import torch
 from diffbench.methods import store as store_module
-from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError
+from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError, artifact_key
 from diffbench.methods.store import ArtifactStore
 
-KEY = "0123456789abcdef01234567"
 ABOUT: dict[str, Any] = {
     "method": "kl",
     "config": {"max_tokens": 8},
@@ -28,6 +27,7 @@ ABOUT: dict[str, Any] = {
     "seconds": 1.5,
     "peak_memory_mib": 10.0,
 }
+KEY = artifact_key(*(ABOUT[part] for part in ("base", "finetuned", "method", "config", "corpus_sha256")))
 CONTENT = Content({"summary": {"mean": 0.25, "word": "Käse"}}, {"d": torch.arange(6.0).reshape(2, 3)}, ("scaled down",))
 
 
