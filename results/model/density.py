@@ -1,0 +1,390 @@
+"""The model's log density and its gradient, compiled. Imports numba: import it in functions only.
+
+With f = exp(eta + judge + sd_run * node), t_k = f * exp(-cut_k) and s_k = P(grade <= k) = 1 / (1 + t_k):
+
+    p_1 = s_1,  p_k = (t_{k-1} - t_k) s_k s_{k-1},  p_K = t_{K-1} s_{K-1},
+    d log p_k / d eta       = s_k + s_{k-1} - 1            (s_0 = 0, s_K = 1),
+    d log p_k / d cut_k     = 1 + a_k - s_k,               a_k = t_k / (t_{k-1} - t_k), a_1 = 0,
+    d log p_k / d cut_{k-1} = -a_k - s_{k-1},              a_K = 0.
+
+No difference of nearly equal numbers is taken: exp(-cut_{k-1}) - exp(-cut_k) follows from the average cell's grade
+probabilities, and so does a_k, which depends on nothing else. A run with grades y has likelihood
+``sum_q weight_q prod_i p_{y_i}(node_q)``. Tables over grades and nodes are flat, the nodes together, so that the
+innermost loops are long.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit  # type: ignore[import-untyped,unused-ignore]
+
+from .terms import Floats, Ints
+
+__all__ = ["log_density"]
+
+_MOST = 150.0
+"""A predictor of this size is no part of a posterior; beyond it exponentials could overflow."""
+_LEAST = 1e-60
+_UNDERFLOW = 1e-250
+
+_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def log_density(
+    vector: Floats,
+    gradient: Floats,
+    sd_scales: Floats,
+    run_effect: int,
+    cut_basis: Floats,
+    sd_of_term: Ints,
+    information: Floats,
+    first_column: Ints,
+    first_level: Ints,
+    basis_column: Ints,
+    basis_start: Ints,
+    basis_value: Floats,
+    cell_levels: Ints,
+    first_judge: int,
+    codes: Ints,
+    pattern_start: Ints,
+    pattern_count: Floats,
+    cell_start: Ints,
+    node: Floats,
+    node_weight: Floats,
+) -> float:
+    """Log density of the posterior at ``vector`` (up to a constant), with its ``gradient`` filled in."""
+    sds, cuts = len(sd_scales), cut_basis.shape[1]
+    gradient[:] = 0.0
+    total = _sd_priors(vector, gradient, sd_scales)
+    p, below, above = _average_grades(vector[sds : sds + cuts], cut_basis)
+    sd_run = np.exp(vector[sds - 1]) if run_effect else 0.0
+    if not (below[0] > _LEAST and above[-1] > _LEAST and sd_run * node[-1] < _MOST):
+        return -np.inf
+    total += 2.0 * np.log(p).sum()
+    coefficients, slopes = vector[sds + cuts :], gradient[sds + cuts :]
+    effect = _effects(
+        coefficients, vector, sd_of_term, information, first_level, basis_column, basis_start, basis_value
+    )
+    total += _effect_priors(coefficients, slopes, vector, gradient, sd_of_term, information, first_column)
+    effect_slope = np.zeros(len(effect))
+    cut_slope = np.zeros(cuts)
+    likelihood, run_slope = _cells(
+        effect,
+        effect_slope,
+        cut_slope,
+        p,
+        below,
+        above,
+        np.exp(sd_run * node),
+        cell_levels,
+        first_judge,
+        codes,
+        pattern_start,
+        pattern_count,
+        cell_start,
+        node,
+        node_weight,
+    )
+    if run_effect:
+        gradient[sds - 1] += run_slope * sd_run
+    _cut_gradient(gradient[sds : sds + cuts], cut_slope, cut_basis, p, below, above)
+    _effect_gradient(
+        slopes,
+        gradient,
+        vector,
+        effect,
+        effect_slope,
+        sd_of_term,
+        information,
+        first_level,
+        basis_column,
+        basis_start,
+        basis_value,
+    )
+    density: float = total + likelihood
+    return density
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _sd_priors(vector: Floats, gradient: Floats, scales: Floats) -> float:
+    """Half-normal priors of the sds, in their logarithms."""
+    total = 0.0
+    for i in range(len(scales)):
+        ratio = np.exp(vector[i]) / scales[i]
+        total += vector[i] - 0.5 * ratio * ratio
+        gradient[i] = 1.0 - ratio * ratio
+    return total
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _average_grades(coordinates: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
+    """Grade probabilities of the average cell, their sums from below up to each cutpoint, and from above down to it."""
+    grades, cuts = basis.shape
+    logits = np.zeros(grades)
+    for k in range(grades):
+        for i in range(cuts):
+            logits[k] += basis[k, i] * coordinates[i]
+    p = np.exp(logits - logits.max())
+    p /= p.sum()
+    below, above = np.empty(cuts), np.empty(cuts)
+    below[0], above[cuts - 1] = p[0], p[cuts]
+    for k in range(1, cuts):
+        below[k] = below[k - 1] + p[k]
+        above[cuts - 1 - k] = above[cuts - k] + p[cuts - k]
+    return p, below, above
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _effects(
+    coefficients: Floats,
+    vector: Floats,
+    sd_of_term: Ints,
+    information: Floats,
+    first_level: Ints,
+    basis_column: Ints,
+    basis_start: Ints,
+    basis_value: Floats,
+) -> Floats:
+    """``basis @ coefficients * sd / h`` for the levels of all terms, ``h = sqrt(1 + information * sd^2)``."""
+    effect = np.zeros(first_level[-1])
+    for term in range(len(sd_of_term)):
+        factor = 1.0
+        if sd_of_term[term] >= 0:
+            sd = np.exp(vector[sd_of_term[term]])
+            factor = sd / np.sqrt(1.0 + information[term] * sd * sd)
+        for level in range(first_level[term], first_level[term + 1]):
+            for j in range(basis_start[level], basis_start[level + 1]):
+                effect[level] += basis_value[j] * coefficients[basis_column[j]]
+            effect[level] *= factor
+    return effect
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _effect_priors(
+    coefficients: Floats,
+    slopes: Floats,
+    vector: Floats,
+    gradient: Floats,
+    sd_of_term: Ints,
+    information: Floats,
+    first_column: Ints,
+) -> float:
+    """Normal priors of the coefficients, with sd h where the term is pooled."""
+    total = 0.0
+    for term in range(len(sd_of_term)):
+        pooled = sd_of_term[term] >= 0
+        informed = information[term] * np.exp(2.0 * vector[sd_of_term[term]]) if pooled else 0.0
+        precision = 1.0 / (1.0 + informed)
+        squares = 0.0
+        for i in range(first_column[term], first_column[term + 1]):
+            squares += coefficients[i] * coefficients[i]
+            slopes[i] = -precision * coefficients[i]
+        size = first_column[term + 1] - first_column[term]
+        total -= 0.5 * (squares * precision + size * np.log(1.0 + informed))
+        if pooled:
+            gradient[sd_of_term[term]] += informed * precision * (squares * precision - size)
+    return total
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _cells(
+    effect: Floats,
+    effect_slope: Floats,
+    cut_slope: Floats,
+    p: Floats,
+    below: Floats,
+    above: Floats,
+    exp_node: Floats,
+    cell_levels: Ints,
+    first_judge: int,
+    codes: Ints,
+    pattern_start: Ints,
+    pattern_count: Floats,
+    cell_start: Ints,
+    node: Floats,
+    node_weight: Floats,
+) -> tuple[float, float]:
+    """Log likelihood of all cells and its slope in the run effect's nodes; fills those of effects and cutpoints."""
+    nodes, cuts = len(node), len(below)
+    odds, gaps, a = _tables(p, below, above, exp_node)
+    nodes_of_cuts = np.empty(cuts * nodes)
+    for i in range(cuts * nodes):
+        nodes_of_cuts[i] = node[i % nodes]
+    judges = len(effect) - first_judge if first_judge >= 0 else 1
+    s, table = np.empty((judges, cuts * nodes)), np.empty((judges, len(gaps)))
+    weight, used = np.zeros((judges, len(gaps))), np.zeros(judges, dtype=np.bool_)
+    weights, crossings = np.zeros(len(gaps)), np.zeros(cuts * nodes)
+    product = np.empty(nodes)
+    total, run_slope = 0.0, 0.0
+    for cell in range(len(cell_start) - 1):
+        first, last = cell_start[cell], cell_start[cell + 1]
+        eta = 0.0
+        for i in range(cell_levels.shape[1]):
+            eta += effect[cell_levels[cell, i]]
+        used[:] = False
+        for i in range(pattern_start[first], pattern_start[last]):
+            used[codes[i] // (cuts + 1)] = True
+        for g in range(judges):
+            if used[g]:
+                shift = eta + effect[first_judge + g] if first_judge >= 0 else eta
+                if not abs(shift) < 2.0 * _MOST:
+                    return -np.inf, 0.0
+                _probabilities(np.exp(shift), odds, gaps, s[g], table[g], nodes)
+                weight[g, :] = 0.0
+        total += _patterns(
+            table.ravel(), weight.ravel(), product, codes, pattern_start, pattern_count, first, last, node_weight
+        )
+        for g in range(judges):
+            if used[g]:
+                slope, by_node = _slopes(weight[g], s[g], nodes_of_cuts, weights, crossings)
+                run_slope += by_node
+                if first_judge >= 0:
+                    effect_slope[first_judge + g] += slope
+                for i in range(cell_levels.shape[1]):
+                    effect_slope[cell_levels[cell, i]] += slope
+    for k in range(cuts):
+        here, after = weights[k * nodes : (k + 1) * nodes].sum(), weights[(k + 1) * nodes : (k + 2) * nodes].sum()
+        cut_slope[k] = (1.0 + a[k]) * here - a[k + 1] * after - crossings[k * nodes : (k + 1) * nodes].sum()
+    return total, run_slope
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _tables(p: Floats, below: Floats, above: Floats, exp_node: Floats) -> tuple[Floats, Floats, Floats]:
+    """t_k and t_{k-1} - t_k for f = exp_node, flat over cutpoints (grades) and nodes; and a_k."""
+    nodes, cuts = len(exp_node), len(below)
+    odds, gaps, a = np.empty(cuts * nodes), np.ones((cuts + 1) * nodes), np.zeros(cuts + 1)
+    for k in range(cuts):
+        odd = above[k] / below[k]
+        gap = 1.0
+        if k > 0:
+            gap = p[k] * (below[k] + above[k]) / (below[k - 1] * below[k])
+            a[k] = odd / gap
+        for q in range(nodes):
+            odds[k * nodes + q] = odd * exp_node[q]
+            gaps[k * nodes + q] = gap * exp_node[q]
+            gaps[cuts * nodes + q] = odd * exp_node[q]
+    return odds, gaps, a
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _probabilities(f: float, odds: Floats, gaps: Floats, s: Floats, table: Floats, nodes: int) -> None:
+    """s_k and p_k of one judge in one cell at all nodes."""
+    size = len(s)
+    for i in range(size):
+        s[i] = 1.0 / (1.0 + f * odds[i])
+    for i in range(nodes):
+        table[i] = s[i]
+        table[size + i] = f * gaps[size + i] * s[size - nodes + i]
+    for i in range(nodes, size):
+        table[i] = f * gaps[i] * s[i] * s[i - nodes]
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _patterns(
+    table: Floats,
+    weight: Floats,
+    product: Floats,
+    codes: Ints,
+    pattern_start: Ints,
+    pattern_count: Floats,
+    first: int,
+    last: int,
+    node_weight: Floats,
+) -> float:
+    """Log likelihood of one cell's patterns; adds to ``weight`` the posterior weight of each node, at each grade."""
+    nodes, total = len(node_weight), 0.0
+    for pattern in range(first, last):
+        start, end, count = pattern_start[pattern], pattern_start[pattern + 1], pattern_count[pattern]
+        for q in range(nodes):
+            product[q] = node_weight[q]
+        for i in range(start, end):
+            row = codes[i] * nodes
+            for q in range(nodes):
+                product[q] *= table[row + q]
+        likelihood, log_scale = product.sum(), 0.0
+        if not likelihood > _UNDERFLOW:
+            likelihood, log_scale = _by_logarithms(table, product, codes[start:end], node_weight)
+        total += count * (log_scale + np.log(likelihood))
+        for q in range(nodes):
+            product[q] *= count / likelihood
+        for i in range(start, end):
+            row = codes[i] * nodes
+            for q in range(nodes):
+                weight[row + q] += product[q]
+    return total
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _by_logarithms(table: Floats, product: Floats, codes: Ints, node_weight: Floats) -> tuple[float, float]:
+    """The same products over their largest, for many or very unlikely grades; their sum and the largest's logarithm."""
+    nodes = len(node_weight)
+    for q in range(nodes):
+        product[q] = np.log(node_weight[q])
+        for code in codes:
+            product[q] += np.log(max(table[code * nodes + q], 1e-300))
+    most = product.max()
+    for q in range(nodes):
+        product[q] = np.exp(product[q] - most)
+    return product.sum(), most
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _slopes(weight: Floats, s: Floats, node: Floats, weights: Floats, crossings: Floats) -> tuple[float, float]:
+    """Slopes in eta and, times the node, in the run effect; adds what the cutpoints' slopes are made of.
+
+    Of sum_k w_k (s_k + s_{k-1} - 1) remains sum_k (w_k + w_{k+1}) s_k - w_k over the cutpoints.
+    """
+    nodes = len(weight) - len(s)
+    slope, by_node = 0.0, 0.0
+    for i in range(len(s)):
+        crossing = (weight[i] + weight[i + nodes]) * s[i]
+        crossings[i] += crossing
+        slope += crossing - weight[i]
+        by_node += (crossing - weight[i]) * node[i]
+    for i in range(len(weight)):
+        weights[i] += weight[i]
+    return slope, by_node
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _cut_gradient(gradient: Floats, cut_slope: Floats, basis: Floats, p: Floats, below: Floats, above: Floats) -> None:
+    """Through cut_k = log(below_k) - log(above_k) and the softmax to the coordinates, with the Dirichlet prior."""
+    grades, cuts = basis.shape
+    slope = np.zeros(grades)
+    for k in range(cuts):
+        for j in range(grades):
+            slope[j] += cut_slope[k] / below[k] if j <= k else -cut_slope[k] / above[k]
+    mean = (slope * p).sum()
+    for j in range(grades):
+        at_logit = p[j] * (slope[j] - mean) + 2.0 - 2.0 * grades * p[j]
+        for i in range(cuts):
+            gradient[i] += basis[j, i] * at_logit
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def _effect_gradient(
+    slopes: Floats,
+    gradient: Floats,
+    vector: Floats,
+    effect: Floats,
+    effect_slope: Floats,
+    sd_of_term: Ints,
+    information: Floats,
+    first_level: Ints,
+    basis_column: Ints,
+    basis_start: Ints,
+    basis_value: Floats,
+) -> None:
+    """From the slopes in all levels' effects to those in the coefficients and in the logarithms of the sds."""
+    for term in range(len(sd_of_term)):
+        sd, share, factor = sd_of_term[term], 0.0, 1.0
+        if sd >= 0:
+            spread = np.exp(vector[sd])
+            share = 1.0 / (1.0 + information[term] * spread * spread)
+            factor = spread * np.sqrt(share)
+        for level in range(first_level[term], first_level[term + 1]):
+            if sd >= 0:
+                gradient[sd] += share * effect_slope[level] * effect[level]
+            for j in range(basis_start[level], basis_start[level + 1]):
+                slopes[basis_column[j]] += factor * effect_slope[level] * basis_value[j]

@@ -1,0 +1,114 @@
+"""Fitting the model to a grades frame."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from .design import Design, design_of
+from .diagnostics import Diagnostics, Loo, diagnose, leave_one_cell_out
+from .layout import Layout, Parameters
+from .sampler import Draws, sample
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .summary import Summary
+
+__all__ = ["Fit", "RankingRefused", "fit"]
+
+CHAINS = 4
+
+
+class RankingRefused(ValueError):  # noqa: N818 - it reads as what happened
+    """The draws do not support a ranking; the message says why."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The posterior given a frame, what was left out of the model, and whether its draws can be trusted."""
+
+    layout: Layout
+    draws: Draws
+    diagnostics: Diagnostics
+    seed: int
+    seconds: float
+    """Of design, sampling and diagnostics."""
+
+    @property
+    def design(self) -> Design:
+        """What the fit saw of the frame."""
+        return self.layout.design
+
+    @property
+    def omitted(self) -> tuple[str, ...]:
+        """Sentences: what the frame cannot tell and is therefore not in the model."""
+        return self.design.omitted
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Sentences: why the draws cannot be trusted; empty when they can."""
+        return self.diagnostics.problems
+
+    @cached_property
+    def parameters(self) -> Parameters:
+        """Effects, sds and cutpoints of all draws."""
+        return self.layout.parameters(self.draws.pooled)
+
+    @cached_property
+    def summary(self) -> Summary:
+        """What the posterior says of methods, families, judges and conditions; no ranks where there are problems."""
+        from .summary import summarise
+
+        return summarise(self.design, self.parameters, ranked=not self.problems)
+
+    @cached_property
+    def loo(self) -> Loo:
+        """Leave-one-cell-out predictive density."""
+        return leave_one_cell_out(self.layout, self.draws)
+
+    def ranking(self) -> tuple[str, ...]:
+        """Methods from the highest expected grade to the lowest.
+
+        Raises:
+            RankingRefused: When the draws cannot be trusted, or there is only one method.
+        """
+        if self.problems:
+            raise RankingRefused("no ranking: " + "; ".join(self.problems))
+        if len(self.summary.methods) < 2:
+            raise RankingRefused(f"no ranking: {self.summary.methods[0].method} is the only method; run another")
+        return tuple(row.method for row in sorted(self.summary.methods, key=lambda row: -row.grade.mean))
+
+
+def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | None = None, cores: int = 2) -> Fit:
+    """Fit the hierarchical ordered-logistic model to a grades frame.
+
+    A run is one finding (log, sample, epoch); judge g gives it a grade of at most k with probability
+    ``logistic(cut_k - eta - judge_g - r)``, ``r ~ Normal(0, sd_run)`` shared by all its grades and integrated out:
+
+        eta = method + family + investigator + variant + interactions + framing + blind
+              + method x family + method x investigator + organism + method x organism.
+
+    Main effects and interactions sum to zero; interactions and organisms are partially pooled. Prior sds: method and
+    family 1, the other main effects .5; half-normal scales of the sds: .5 for what interacts with method, 1 for
+    organism and run; Dirichlet(2, .., 2) for the average cell's grade probabilities.
+
+    Args:
+        frame: One row a grade, with the columns of `results.schema.COLUMNS`.
+        draws: Of each of four chains, after tuning.
+        seed: Of all chains. On one core draws repeat to the last bit, on several up to rounding.
+        tune: Tuning draws of each chain; by default 400.
+        cores: Chains that run at once.
+
+    Raises:
+        ValueError: For a frame that is empty or no grades frame, an organism in two families, fewer than 50 draws.
+    """
+    if draws < 50:
+        raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 1000")
+    started = time.perf_counter()
+    layout = Layout(design_of(frame))
+    sampled = sample(layout, tune=400 if tune is None else tune, draws=draws, chains=CHAINS, seed=seed, cores=cores)
+    diagnostics = diagnose(layout, sampled)
+    return Fit(layout, sampled, diagnostics, seed, time.perf_counter() - started)

@@ -1,0 +1,89 @@
+"""NUTS on the compiled density."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .layout import Layout
+from .terms import Floats
+
+__all__ = ["Draws", "compiled_density", "sample"]
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Draws of the flat vector after tuning."""
+
+    vectors: Floats
+    """``[chains, draws, size]``."""
+    divergences: int
+    steps: float
+    """Mean number of gradients a draw took."""
+
+    @property
+    def pooled(self) -> Floats:
+        """All chains behind each other, ``[chains * draws, size]``."""
+        return self.vectors.reshape(-1, self.vectors.shape[-1])
+
+
+def compiled_density(layout: Layout) -> Callable[[Floats], tuple[float, Floats]]:
+    """The log density and its gradient as a function of the flat vector (compiled on first use, then cached)."""
+    from .density import log_density
+
+    arrays = layout.arrays()
+
+    def density(vector: Floats, **_: object) -> tuple[float, Floats]:
+        # A copy: the sampler's own array may be read-only, which is another type and would be compiled for anew.
+        point, gradient = np.array(vector), np.empty(len(vector))
+        return float(log_density(point, gradient, *arrays)), gradient
+
+    return density
+
+
+def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cores: int = 2) -> Draws:
+    """Sample with NUTS (Hoffman and Gelman 2014, in nutpie's implementation).
+
+    The compiled density runs outside the interpreter's lock, so that chains in threads run at once.
+    """
+    import nutpie
+    from nutpie.compiled_pyfunc import from_pyfunc
+
+    density = compiled_density(layout)
+    density(layout.start(seed))  # Compiles before threads start.
+
+    def expand(*_: object) -> Callable[..., dict[str, Floats]]:
+        return _keep
+
+    model = from_pyfunc(
+        layout.size,
+        lambda: density,
+        expand,
+        [np.dtype("float64")],
+        [(layout.size,)],
+        ["vector"],
+        make_initial_point_fn=layout.start,
+    )
+    trace = nutpie.sample(
+        model,
+        draws=draws,
+        tune=tune,
+        chains=chains,
+        cores=cores,
+        seed=seed,
+        save_warmup=False,
+        progress_bar=False,
+    )
+    stats: Mapping[str, Any] = trace.sample_stats
+    return Draws(
+        vectors=trace.posterior["vector"].to_numpy(),
+        divergences=int(stats["diverging"].sum()),
+        steps=float(stats["n_steps"].mean()),
+    )
+
+
+def _keep(vector: Floats, **_: object) -> dict[str, Floats]:
+    return {"vector": np.array(vector)}

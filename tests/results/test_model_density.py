@@ -1,0 +1,162 @@
+"""The compiled density against the model written down with scipy, grade by grade, and its gradient."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from diffbench.results.model.design import Design, design_of
+from diffbench.results.model.diagnostics import cell_log_likelihood
+from diffbench.results.model.layout import Layout
+from diffbench.results.model.sampler import compiled_density
+from diffbench.results.model.simulation import Size, simulate
+from scipy import integrate, linalg, stats
+
+SIZE = Size(methods=3, families=2, organisms=4, investigators=2, judges=2, runs=2)
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    frame = simulate(SIZE, seed=1)[0]
+    # Uneven: a condition that varies, a judge who grades twice now and then, cells with missing grades.
+    frame = frame.assign(interactions=np.where(frame["epoch"] == 1, 5, 20))
+    again = frame.iloc[::7].assign(judge_repeat=1, grade=lambda rows: 6 - rows["grade"])
+    return pd.concat([frame.drop(index=range(3, 90, 11)), again])
+
+
+class ByHand:
+    """Reads the vector in the order its docstring states; contrasts from scipy, integrals by adaptive quadrature."""
+
+    def __init__(self, frame: pd.DataFrame, design: Design, vector: np.ndarray) -> None:
+        self.frame, self.log_prior = frame, 0.0
+        information = {term.name: term.information for term in design.terms}
+        pooled = ["method x family", "method x investigator", "organism", "method x organism", "run"]
+        scales = [0.5, 0.5, 1.0, 0.5, 1.0]
+        log_sd, rest = np.split(vector, [5])
+        self.sd = dict(zip(pooled, np.exp(log_sd), strict=True))
+        for log, scale in zip(log_sd, scales, strict=True):
+            self.log_prior += stats.halfnorm(scale=scale).logpdf(math.exp(log)) + log
+        z, rest = np.split(rest, [4])
+        p = np.exp(self.helmert(5) @ z)
+        p /= p.sum()
+        self.log_prior += stats.dirichlet(np.full(5, 2.0)).logpdf(p) + np.log(p).sum()
+        self.cut = np.log(np.cumsum(p)[:-1]) - np.log(1 - np.cumsum(p)[:-1])
+        self.effects = {}
+        levels = {"method": 3, "family": 2, "investigator": 2, "interactions": 2, "judge": 2}
+        for name in [*("method", "family", "investigator", "interactions"), *pooled[:4], "judge"]:
+            bases = [self.helmert(levels[part]) for part in name.split(" x ") if part in levels]
+            if "organism" in name:
+                basis = np.eye(4 if name == "organism" else 12)
+            else:
+                basis = np.kron(*bases) if len(bases) == 2 else bases[0]
+            w, rest = np.split(rest, [basis.shape[1]])
+            sd = self.sd.get(name, 1.0 if name in ("method", "family") else 0.5)
+            h = math.sqrt(1 + information[name] * sd**2)
+            self.log_prior += stats.norm(0, h).logpdf(w).sum()
+            self.effects[name] = basis @ w * sd / h
+        assert not len(rest)
+
+    @staticmethod
+    def helmert(n: int) -> np.ndarray:
+        columns: np.ndarray = linalg.helmert(n).T
+        return columns
+
+    def log_density(self) -> float:
+        return self.log_prior + sum(self.run(run) for _, run in self.frame.groupby(["log", "sample", "epoch"]))
+
+    def run(self, rows: pd.DataFrame) -> float:
+        row = rows.iloc[0]
+        m, o, f, a = (int(row[name][-2:]) for name in ("method", "organism", "family", "agent_model"))
+        e = self.effects
+        eta = e["method"][m] + e["family"][f] + e["investigator"][a] + e["interactions"][int(row["interactions"] == 20)]
+        eta += e["method x family"][m * 2 + f] + e["method x investigator"][m * 2 + a]
+        eta += e["organism"][o] + e["method x organism"][m * 4 + o]
+        bounds = np.r_[-np.inf, self.cut, np.inf]
+
+        def density(r: float) -> float:
+            value = float(stats.norm.pdf(r))
+            for judge, grade in zip(rows["judge"], rows["grade"], strict=True):
+                at = eta + e["judge"][int(judge[-2:])] + self.sd["run"] * r
+                value *= stats.logistic.cdf(bounds[grade] - at) - stats.logistic.cdf(bounds[grade - 1] - at)
+            return value
+
+        return math.log(integrate.quad(density, -9, 9, epsabs=1e-12)[0])
+
+
+def test_the_density_is_the_model(frame: pd.DataFrame) -> None:
+    design = design_of(frame)
+    layout = Layout(design)
+    density = compiled_density(layout)
+    apart = np.random.default_rng(3).normal(0, 0.5, layout.size)
+    vectors = [layout.start(1), layout.start(1) + apart]
+    by_hand = [ByHand(frame, design, vector).log_density() for vector in vectors]
+    compiled = [density(vector)[0] for vector in vectors]
+    assert abs(by_hand[0] - by_hand[1]) > 10
+    assert compiled[0] - compiled[1] == pytest.approx(by_hand[0] - by_hand[1], abs=2e-3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gradient_is_that_of_the_density(frame: pd.DataFrame, seed: int) -> None:
+    layout = Layout(design_of(frame))
+    density = compiled_density(layout)
+    vector = layout.prior(1, seed)[0]
+    gradient = density(vector)[1]
+    steps = 1e-5 * np.eye(layout.size)
+    numeric = np.array([(density(vector + step)[0] - density(vector - step)[0]) / 2e-5 for step in steps])
+    assert gradient == pytest.approx(numeric, rel=1e-4, abs=1e-4)
+
+
+def test_far_tails_neither_underflow_nor_lose_their_gradient(frame: pd.DataFrame) -> None:
+    layout = Layout(design_of(frame))
+    density = compiled_density(layout)
+    first = layout.first_coefficient
+    vector = layout.start(0)
+    vector[first : first + 2] = 60, -45
+    value, gradient = density(vector)
+    assert math.isfinite(value)
+    step = np.zeros(layout.size)
+    step[first] = 1e-4
+    assert gradient[first] == pytest.approx((density(vector + step)[0] - density(vector - step)[0]) / 2e-4, rel=1e-4)
+    vector[first] = 1e4
+    assert density(vector)[0] == -np.inf
+
+
+def test_forty_grades_of_one_finding_are_integrated(frame: pd.DataFrame) -> None:
+    one = frame.iloc[[0, 1]].assign(grade=[1, 5])
+    many = pd.concat([one.assign(judge_repeat=i, grade=[1, 5]) for i in range(20)])
+    layout = Layout(design_of(many))
+    density = compiled_density(layout)
+    vector = layout.start(0)
+    vector[0] = np.log(0.8)
+    at = layout.parameters(vector[None])
+    cut, judge = at.cutpoints[0], at.effects["judge"][0]
+
+    def likelihood(r: float) -> float:
+        lowest = stats.logistic.cdf(cut[0] - judge[0] - 0.8 * r)
+        highest = stats.logistic.sf(cut[3] - judge[1] - 0.8 * r)
+        return float(stats.norm.pdf(r) * (lowest * highest) ** 20)
+
+    expected = math.log(integrate.quad(likelihood, -9, 9, epsabs=0, epsrel=1e-10)[0])
+    found = float(cell_log_likelihood(layout, layout.parameters(vector[None])).sum())
+    assert found == pytest.approx(expected, abs=0.02)
+    near = vector.copy()
+    near[1] += 0.3
+    parameters = layout.parameters(np.stack([vector, near]))
+    other = float(cell_log_likelihood(layout, parameters)[1].sum())
+    below = stats.logistic.cdf(parameters.cutpoints)
+    prior = 2 * np.log(np.diff(np.c_[np.zeros(2), below, np.ones(2)], axis=1)).sum(axis=1)
+    change = density(near)[0] - density(vector)[0]
+    assert change == pytest.approx(other - found + prior[1] - prior[0], abs=1e-8)
+
+
+def test_cells_likelihoods_sum_to_the_densitys(frame: pd.DataFrame) -> None:
+    design = design_of(frame)
+    layout = Layout(design)
+    density = compiled_density(layout)
+    vectors = np.stack([layout.start(4), layout.start(5)])
+    by_cell = cell_log_likelihood(layout, layout.parameters(vectors)).sum(axis=1)
+    priors = [ByHand(frame, design, vector).log_prior for vector in vectors]
+    total = [density(vector)[0] for vector in vectors]
+    assert total[0] - total[1] == pytest.approx(by_cell[0] - by_cell[1] + priors[0] - priors[1], abs=1e-7)
