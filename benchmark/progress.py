@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import track as rich_track
 
-__all__ = ["console", "progress"]
+__all__ = ["console", "progress", "steps"]
 
 T = TypeVar("T")
 
@@ -29,3 +31,16 @@ def progress(items: Sequence[T], label: str) -> Iterator[T]:
             console.print(f"{label}: {done} of {len(items)} ({shown - started:.0f} s)", highlight=False)
         yield item
     console.print(f"{label}: {len(items)} of {len(items)} ({time.monotonic() - started:.0f} s)", highlight=False)
+
+
+@contextmanager
+def steps(total: int | None, label: str) -> Iterator[Callable[[], object]]:
+    """A bar on standard error, where that is a terminal, and the function that moves it by one of ``total`` steps."""
+    errors = Console(stderr=True)
+    if not errors.is_terminal:
+        yield lambda: None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=errors, transient=True) as bar:
+        task = bar.add_task(label, total=total)
+        yield lambda: bar.advance(task)

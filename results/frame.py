@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from .logs import LogRefused, age, find_logs, read_log, unfinished
+from .logs import LogRefused, age, expected_samples, read_log, unfinished
 from .schema import COLUMNS, check_frame, load_frame, save_frame
 
 if TYPE_CHECKING:
@@ -18,7 +19,21 @@ if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.scorer import Score
 
-__all__ = ["COLUMNS", "Grades", "LeftOut", "check_frame", "grades_frame", "load_frame", "save_frame"]
+__all__ = [
+    "COLUMNS",
+    "Grade",
+    "Grades",
+    "LeftOut",
+    "Progress",
+    "check_frame",
+    "grades_frame",
+    "load_frame",
+    "log_grades",
+    "save_frame",
+]
+
+Progress = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
+"""Of a number of steps and a label: a context that gives the function to call after each step."""
 
 _RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
 
@@ -81,27 +96,34 @@ class _Rubric(_Read):
 
 
 @dataclass(frozen=True)
-class _Grade:
+class Grade:
     """One row with what tells duplicates: the case within its run, and the attempt at it."""
 
     row: dict[str, Any]
     case: tuple[object, ...]
+    """Task id of the run, sample, epoch, agent and its model."""
     attempt: str | None
 
     @property
     def key(self) -> tuple[object, ...]:
+        """What no two rows of a frame share."""
         return (*self.case, self.row["judge"], self.row["judge_repeat"])
 
 
-def grades_frame(paths: str | Path | Iterable[str | Path]) -> Grades:
-    """Read all grades from logs, which are given as files or folders (searched recursively).
+def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | None = None) -> Grades:
+    """Read all grades from logs and submissions, given as files or folders (searched recursively).
 
     The agent is the one given with ``--solver``, else the sample's ``agent``. ``organism`` is the name without its
     variant. ``tokens`` and ``cost`` (US dollars) are the sample's, less those of the roles ``target_*`` and
     ``grader``, that is the investigator's own; where a log does not separate roles, they are those of the whole
     sample. A cost is NaN unless the price of the evaluated model is known. ``seconds`` is the sample's total time,
     with queueing and grading. Of several attempts at the same case in one run (retries, also those of an eval set,
-    re-scored copies) the newest that has grades is kept; runs started separately are all kept.
+    re-scored copies) the newest that has grades is kept; runs started separately are all kept. A log that is there
+    several times, alone and in submissions, is read once.
+
+    Args:
+        paths: Files or folders.
+        progress: Shows how many samples were read.
 
     Raises:
         FileNotFoundError: For a path that does not exist.
@@ -110,9 +132,7 @@ def grades_frame(paths: str | Path | Iterable[str | Path]) -> Grades:
     import pandas as pd
 
     left_out: list[LeftOut] = []
-    logs = _read_logs(find_logs(paths), left_out)
-    grades = [grade for path, log in logs for grade in _log_grades(path, log, left_out)]
-    rows = [grade.row for grade in _newest(grades, left_out)]
+    rows = [grade.row for grade in _newest(_read(paths, left_out, progress), left_out)]
     unique = tuple(dict.fromkeys(left_out))
     if not rows:
         reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in unique)
@@ -121,22 +141,34 @@ def grades_frame(paths: str | Path | Iterable[str | Path]) -> Grades:
     return Grades(check_frame(frame), unique)
 
 
-def _read_logs(paths: list[str], left_out: list[LeftOut]) -> list[tuple[str, EvalLog]]:
-    """The readable logs, newest first."""
-    logs = []
-    for path in paths:
-        try:
-            log = read_log(path)
-        except LogRefused as refused:
-            left_out.append(LeftOut(path, None, str(refused)))
-            continue
-        logs.append((path, log))
-        if note := unfinished(log):
-            left_out.append(LeftOut(path, None, note))
-    return sorted(logs, key=lambda item: age(*item), reverse=True)
+def _read(
+    paths: str | Path | Iterable[str | Path], left_out: list[LeftOut], progress: Progress | None
+) -> Iterator[Grade]:
+    """All grades, those of the newest logs first."""
+    from .sources import open_sources
+
+    found: list[tuple[tuple[str, str, float, str], list[Grade]]] = []
+    with open_sources(paths) as sources:
+        left_out += [LeftOut(name, sample, reason) for name, sample, reason in sources.left_out]
+        total = sum(expected_samples(source.path) for source in sources.logs) if progress else 0
+        with progress(total, "Reading samples") if progress else nullcontext(lambda: None) as tick:
+            for source in sources.logs:
+                try:
+                    log = read_log(source.path, tick)
+                except LogRefused as refused:
+                    left_out.append(LeftOut(source.name, None, str(refused)))
+                    continue
+                if note := unfinished(log):
+                    left_out.append(LeftOut(source.name, None, note))
+                # Not a generator: the log is let go before the next is read.
+                found.append((age(source.name, log, source.modified), list(log_grades(source.name, log, left_out))))
+        found += [(packed.age, [Grade(*grade) for grade in packed.grades]) for packed in sources.packed]
+    for _, grades in sorted(found, key=lambda item: item[0], reverse=True):
+        yield from grades
 
 
-def _log_grades(path: str, log: EvalLog, left_out: list[LeftOut]) -> Iterator[_Grade]:
+def log_grades(path: str, log: EvalLog, left_out: list[LeftOut]) -> Iterator[Grade]:
+    """The grades in a log's samples; what cannot be used is added to ``left_out``."""
     for sample in log.samples or []:
         try:
             yield from _sample_grades(path, log, sample, left_out)
@@ -148,7 +180,7 @@ class _SampleRefused(ValueError):  # noqa: N818 - it reads as what happened
     """A sample without usable grades; the message says why."""
 
 
-def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[LeftOut]) -> Iterator[_Grade]:
+def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[LeftOut]) -> Iterator[Grade]:
     if sample.invalidation is not None:
         raise _SampleRefused(f"invalidated: {sample.invalidation.reason or 'no reason given'}")
     # `inspect score --action append` numbers the scores of later judges: rubric_grade1, rubric_grade2, ...
@@ -170,7 +202,7 @@ def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[L
             left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + reason))
             continue
         row = case | {"judge": given.judge, "judge_repeat": given.repeat, "grade": given.grade}
-        yield _Grade(row, identity, sample.uuid)
+        yield Grade(row, identity, sample.uuid)
 
 
 def _case_columns(path: str, log: EvalLog, sample: EvalSample) -> dict[str, Any]:
@@ -210,10 +242,10 @@ def _usage(model: str, sample: EvalSample) -> tuple[int, float | None]:
     return own_tokens, max(0.0, sum(costs) - sum(usage.total_cost or 0.0 for usage in others))
 
 
-def _newest(grades: Iterable[_Grade], left_out: list[LeftOut]) -> Iterator[_Grade]:
+def _newest(grades: Iterable[Grade], left_out: list[LeftOut]) -> Iterator[Grade]:
     """Of grades that come newest first: those of the newest attempt at each case, each once."""
-    attempts: dict[tuple[object, ...], _Grade] = {}
-    seen: dict[tuple[object, ...], _Grade] = {}
+    attempts: dict[tuple[object, ...], Grade] = {}
+    seen: dict[tuple[object, ...], Grade] = {}
     for grade in grades:
         newest = attempts.setdefault(grade.case, grade)
         kept = newest if newest.attempt != grade.attempt else seen.setdefault(grade.key, grade)
