@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["Leaderboard", "LeaderboardRow", "OrganismGrade", "leaderboard"]
+__all__ = ["Leaderboard", "LeaderboardRow", "OrganismGrade", "baselines_of", "leaderboard"]
 
 _ROW = ["method", "agent", "agent_model"]
 _ORGANISM = ["suite", "organism"]
@@ -117,7 +117,7 @@ def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> Leader
         method=first["method"],
         agent=first["agent"],
         agent_model=first["agent_model"],
-        baselines=_baselines(first["method"], first["agent"], first["agent_model"]),
+        baselines=baselines_of(first["method"], first["agent"], first["agent_model"]),
         grade=float(grades.mean()),
         low=low,
         high=high,
@@ -164,7 +164,8 @@ def _mean(column: pd.Series) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _baselines(method: str, agent: str, agent_model: str) -> tuple[str, ...]:
+def baselines_of(method: str, agent: str, agent_model: str) -> tuple[str, ...]:
+    """Why a row is a baseline: ``blackbox``, ``reader``, ``keyless``; empty for a contender."""
     kinds = {
         "blackbox": method == "blackbox",
         "reader": agent.rpartition("/")[2].rpartition("@")[2] == "evidence_reader",
@@ -177,7 +178,7 @@ def _notes(rows: tuple[LeaderboardRow, ...], level: float, resamples: int, seed:
     notes = [
         f"Intervals are {level:.0%} percentile bootstrap intervals over organisms "
         f"({resamples} resamples, seed {seed}); "
-        "they ignore differences between judges, and a hierarchical ordinal model is to replace them.",
+        "they ignore differences between judges and between runs, which the hierarchical model takes into account.",
         "Grades (1 to 5) are averaged within a case, then over an organism's cases, then over organisms.",
     ]
     single = [row for row in rows if row.organisms < 2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,18 @@ if TYPE_CHECKING:
     from .frame import LeftOut
     from .leaderboard import Leaderboard, LeaderboardRow
 
-__all__ = ["left_out_table", "organism_markdown", "organism_table", "to_json", "to_markdown", "to_table"]
+__all__ = [
+    "escape_markdown",
+    "left_out_table",
+    "markdown_table",
+    "null_for_nan",
+    "organism_markdown",
+    "organism_table",
+    "plain_table",
+    "to_json",
+    "to_markdown",
+    "to_table",
+]
 
 _COLUMNS_A_TABLE = 4
 _MISSING = "–"
@@ -35,7 +47,7 @@ def to_table(board: Leaderboard) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    table = _plain_table("Leaderboard", padding=0)
+    table = plain_table("Leaderboard", padding=0)
     table.add_column("method", overflow="fold", ratio=1, min_width=11)
     columns = _columns(board)
     del columns["organisms/cases/grades"]
@@ -56,7 +68,7 @@ def organism_table(board: Leaderboard) -> Group:
     tables = []
     for start in range(0, len(board.rows), _COLUMNS_A_TABLE):
         rows = board.rows[start : start + _COLUMNS_A_TABLE]
-        table = _plain_table("Mean grade by organism")
+        table = plain_table("Mean grade by organism")
         table.add_column("organism", overflow="fold", min_width=24)
         for row in rows:
             header = Text("\n".join(_label(row, board.rows)))
@@ -71,7 +83,7 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Table:
     """What is not in the frame, and why."""
     from rich.text import Text
 
-    table = _plain_table("Left out")
+    table = plain_table("Left out")
     table.add_column("log", overflow="fold", ratio=2)
     table.add_column("sample", overflow="fold", ratio=1)
     table.add_column("reason", overflow="fold", ratio=2)
@@ -86,20 +98,20 @@ def to_markdown(board: Leaderboard) -> str:
     lines = [
         [_method(row), row.agent, row.agent_model, *(cell(row) for cell in columns.values())] for row in board.rows
     ]
-    table = _markdown(["method", "agent", "model", *columns], lines, left=3)
-    return table + "\n" + "".join(f"\n{_escape(note)}\n" for note in board.notes)
+    table = markdown_table(["method", "agent", "model", *columns], lines, left=3)
+    return table + "\n" + "".join(f"\n{escape_markdown(note)}\n" for note in board.notes)
 
 
 def organism_markdown(board: Leaderboard) -> str:
     """Mean grades, organism x method, as a Markdown table."""
     header = ["organism", *(", ".join(_label(row, board.rows)) for row in board.rows)]
-    return _markdown(header, _organism_cells(board, board.rows), left=1) + "\n"
+    return markdown_table(header, _organism_cells(board, board.rows), left=1) + "\n"
 
 
 def to_json(board: Leaderboard) -> str:
     """The leaderboard with all its numbers, unrounded; what cannot be computed is null."""
     rows = [asdict(row) | {"is_baseline": row.is_baseline} for row in board.rows]
-    return json.dumps(_null_for_nan(asdict(board) | {"rows": rows}), indent=2, allow_nan=False, ensure_ascii=False)
+    return json.dumps(null_for_nan(asdict(board) | {"rows": rows}), indent=2, allow_nan=False, ensure_ascii=False)
 
 
 def _columns(board: Leaderboard) -> dict[str, Callable[[LeaderboardRow], str]]:
@@ -158,26 +170,30 @@ def _number(value: float, digits: int) -> str:
     return _MISSING if math.isnan(value) else f"{value:.{digits}f}"
 
 
-def _plain_table(title: str, padding: int = 1) -> Table:
+def plain_table(title: str, padding: int = 1) -> Table:
+    """An empty table of the style that all tables have."""
     from rich import box
     from rich.table import Table
 
     return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, collapse_padding=True)
 
 
-def _markdown(header: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
+    """A Markdown table, its first ``left`` columns aligned to the left."""
     rule = ["---" if column < left else "---:" for column in range(len(header))]
-    cells = [list(map(_escape, header)), rule, *([_escape(cell) for cell in line] for line in lines)]
+    cells = [list(map(escape_markdown, header)), rule, *([escape_markdown(cell) for cell in line] for line in lines)]
     return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def _escape(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+def escape_markdown(text: str) -> str:
+    """Text that Markdown shows as it is, on one line: names come from logs."""
+    return re.sub(r"([\\|*`\[])", r"\\\1", text).replace("<", "&lt;").replace("\n", " ")
 
 
-def _null_for_nan(value: Any) -> Any:
+def null_for_nan(value: Any) -> Any:
+    """The same with None for NaN, in dictionaries, lists and tuples too."""
     if isinstance(value, dict):
-        return {key: _null_for_nan(item) for key, item in value.items()}
+        return {key: null_for_nan(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_null_for_nan(item) for item in value]
+        return [null_for_nan(item) for item in value]
     return None if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,169 @@
+"""The model's part in a leaderboard: fitting it where that is possible, and what it expects of the findings made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .model import Fit, Stability, fit, leave_one_organism_out
+from .model.design import GRADES
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from .frame import Progress
+
+__all__ = ["Fitted", "ModelRun", "fitted_shares", "run_model"]
+
+_FITTED_DRAWS = 100
+_NODES = 15
+_MORE, _MORE_TUNING = 4, 1500
+_INSTALL = "pip install 'diffbench[results]'"
+
+
+@dataclass(frozen=True)
+class ModelRun:
+    """How the model was fitted, and whether its draws can be trusted."""
+
+    draws: int
+    """After tuning, over all chains."""
+    seed: int
+    seconds: float
+    r_hat: float
+    ess_bulk: float
+    ess_tail: float
+    divergences: int
+    problems: tuple[str, ...]
+    """Why no ranking is read off it; empty when it can be."""
+    omitted: tuple[str, ...]
+    """What the grades cannot tell and is therefore not in the model."""
+    grades: int
+    runs: int
+    cells: int
+
+    @classmethod
+    def of(cls, fitted: Fit) -> ModelRun:
+        """The figures of a fit."""
+        found = fitted.diagnostics
+        return cls(
+            draws=found.draws,
+            seed=fitted.seed,
+            seconds=fitted.seconds,
+            r_hat=found.r_hat,
+            ess_bulk=found.ess_bulk,
+            ess_tail=found.ess_tail,
+            divergences=found.divergences,
+            problems=fitted.problems,
+            omitted=fitted.omitted,
+            grades=fitted.design.grades,
+            runs=fitted.design.runs,
+            cells=fitted.design.cells,
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fit with the order's stability, or why there is none."""
+
+    fit: Fit | None
+    stability: Stability | None
+    notes: tuple[str, ...]
+
+
+def run_model(frame: pd.DataFrame, draws: int, seed: int, loo: bool, progress: Progress | None, cores: int) -> Fitted:
+    """Fit the model, and fit it again without each organism; a note where either cannot be done.
+
+    Raises:
+        ValueError: For fewer than 50 draws.
+    """
+    if draws < 50:
+        raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 500")
+    try:
+        found, again = _fit(frame, draws, seed, progress, cores)
+    except ModuleNotFoundError as error:
+        return Fitted(None, None, (f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
+    except (ValueError, RuntimeError) as error:
+        # Grades of any shape come from logs: what the model refuses still has its means.
+        return Fitted(None, None, (f"The model could not be fitted: {error}",))
+    if not loo:
+        return Fitted(found, None, (*again, "Leave-one-organism-out was switched off."))
+    stable = _with_stability(found, frame, progress, cores)
+    return replace(stable, notes=(*again, *stable.notes))
+
+
+def _fit(
+    frame: pd.DataFrame, draws: int, seed: int, progress: Progress | None, cores: int
+) -> tuple[Fit, tuple[str, ...]]:
+    """Fit, and where the draws cannot be trusted once more with more of them and longer tuning; why, as notes."""
+    with _steps(progress, 1, f"Fitting the model to {len(frame)} grades") as tick:
+        found = fit(frame, draws=draws, seed=seed, cores=cores)
+        tick()
+    if not found.problems:
+        return found, ()
+    why = f"The first fit was not good enough ({'; '.join(found.problems)}): this is a longer one."
+    with _steps(progress, 1, f"Fitting it again with {_MORE} times as many draws") as tick:
+        found = fit(frame, draws=_MORE * draws, seed=seed, tune=_MORE_TUNING, cores=cores)
+        tick()
+    return found, (why,)
+
+
+def _with_stability(found: Fit, frame: pd.DataFrame, progress: Progress | None, cores: int) -> Fitted:
+    organisms = found.design.factors["organism"].levels
+    if found.problems or len(organisms) < 3 or len(found.summary.methods) < 2:
+        why = (
+            "no ranking" if found.problems else f"{len(found.summary.methods)} method(s), {len(organisms)} organism(s)"
+        )
+        return Fitted(found, None, (f"Leave-one-organism-out was not computed: {why}.",))
+    parts: list[Stability] = []
+    try:
+        with _steps(progress, len(organisms), "Leaving out organisms one by one") as tick:
+            for organism in organisms:
+                parts.append(leave_one_organism_out(found, frame, [organism], cores=cores))
+                tick()
+    except (ValueError, RuntimeError) as error:
+        return Fitted(found, None, (f"Leave-one-organism-out could not be computed: {error}",))
+    return Fitted(found, Stability(parts[0].order, tuple(one for part in parts for one in part.without)), ())
+
+
+def _steps(progress: Progress | None, total: int, label: str) -> AbstractContextManager[Callable[[], object]]:
+    return progress(total, label) if progress else nullcontext(lambda: None)
+
+
+def fitted_shares(found: Fit) -> dict[str, tuple[float, ...]]:
+    """By method, the shares of grades 1..5 that the model expects of the very findings and judges of the frame.
+
+    The mean over 100 draws; the run effect is integrated out (15 Gauss-Hermite nodes).
+    """
+    design, layout = found.design, found.layout
+    vectors = found.draws.pooled
+    parameters = layout.parameters(vectors[:: max(1, len(vectors) // _FITTED_DRAWS)])
+    weights = _grades_by_cell_and_judge(found)
+    judge = parameters.effects.get("judge", np.zeros((parameters.draws, weights.shape[1])))
+    eta, sd_run = layout.predictor(parameters), parameters.spread("run")
+    x, node_weights = np.polynomial.hermite_e.hermegauss(_NODES if design.run_effect else 1)
+    expected = np.zeros((design.cells, GRADES))
+    for g in range(weights.shape[1]):
+        for node, weight in zip(x, node_weights / node_weights.sum(), strict=True):
+            at = eta + judge[:, [g]] + (sd_run * node)[:, None]
+            above = 0.5 * (1 + np.tanh(0.5 * (at[..., None] - parameters.cutpoints[:, None, :])))
+            shares = -np.diff(above, prepend=1.0, append=0.0, axis=-1).mean(axis=0)
+            expected += weight * weights[:, [g]] * shares
+    shares_of = {}
+    for i, method in enumerate(design.factors["method"].levels):
+        total = expected[design.factors["method"].codes == i].sum(axis=0)
+        shares_of[method] = tuple((total / total.sum()).tolist())
+    return shares_of
+
+
+def _grades_by_cell_and_judge(found: Fit) -> np.ndarray:
+    """Numbers of grades, ``[cells, judges]``."""
+    design = found.design
+    lengths = np.diff(design.pattern_start)
+    cell = np.repeat(np.repeat(np.arange(design.cells), np.diff(design.cell_start)), lengths)
+    counts = np.zeros((design.cells, len(design.factors["judge"].levels)))
+    np.add.at(counts, (cell, design.codes // GRADES), np.repeat(design.pattern_count, lengths))
+    return counts
