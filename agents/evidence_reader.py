@@ -14,6 +14,8 @@ __all__ = ["evidence_reader", "read_evidence"]
 
 _WORDS = 10
 _TOKENS = 12
+_TOPICS = 4
+"""Words of the texts, and tokens, that the description names at most; twice as many where there is one kind alone."""
 
 
 @agent
@@ -62,7 +64,8 @@ def read_evidence(evidence: Evidence) -> Finding:
     if not words and not tokens:
         return Finding(verdict="inconclusive", description=f"No topic stands out. {evidence.note}", confidence=0.3)
     sentences = telling_sentences(evidence.focus, words, most=3)
-    parts = [f"The finetuning is about {', '.join((words or tokens)[:6])}."]
+    topics = [*words[: _TOPICS if tokens else 2 * _TOPICS], *tokens[: _TOPICS if words else 2 * _TOPICS]]
+    parts = [f"The finetuning is about {', '.join(topics)}."]
     if sentences:
         relation = "The finetuned model says" if evidence.said else "It shows most on texts that say"
         parts.append(f"{relation} things such as: " + " / ".join(sentences))

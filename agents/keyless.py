@@ -44,7 +44,13 @@ _ANSWER = re.compile(r"<(?P<label>[\w-]+)>\n(?P<text>.*?)\n</(?P=label)>", re.DO
 _PROMPT = re.compile(r"^## Prompt: (.*)$", re.MULTILINE)
 _NAMES = re.compile(r'"(?P<base>[\w-]+)" and "(?P<finetuned>[\w-]+)"')
 _LENS_TOKEN = re.compile(r"'([^']{3,24})'")
-_NO_DIFFERENCE = ("exactly the same probabilities", "is exactly zero")
+_NO_DIFFERENCE = ("exactly the same probabilities", "is exactly zero", "exactly the same weights")
+_RANKED_TEXT = re.compile(r"(\d+\.|-) .*\[(text|chat)\]")
+_MARKED = re.compile(r"\[([^|\]]*)\|[\d.]+\]")
+_PATCHED = re.compile(r"(?:- )?(?:text|chat):\d+ \(scale [\d.]+\)")
+_RAISED = re.compile(r"'( [^' ]{3,24})' -?[\d.]+%?")
+_OVERSTATED = re.compile(r"w=[\d.]+ \(|[+-] component \d")
+"""Samples of a model whose change was multiplied, or that was steered along a component."""
 
 
 @dataclass(frozen=True)
@@ -104,12 +110,12 @@ def _read(messages: Sequence[ChatMessage]) -> _Seen:
             labels = (named["base"], named["finetuned"]) if named else labels
             granted = re.search(r"You have (\d+) interactions", message.text)
             seen.left = int(granted[1]) if granted else seen.left
-            _read_overview(message.text, seen)
+            _read_overview(message.text, labels, seen)
         elif isinstance(message, ChatMessageTool) and message.error is None:
             if message.function == _QUERY_TOOL:
                 _read_answers(message.text, labels, seen)
             else:
-                _read_overview(message.text, seen)
+                _read_overview(message.text, labels, seen)
     return seen
 
 
@@ -121,19 +127,27 @@ def _read_answers(text: str, labels: tuple[str, str], seen: _Seen) -> None:
     seen.left = int(left[1]) if left else 0
 
 
-def _read_overview(text: str, seen: _Seen) -> None:
-    """Lines of a method's overview or reader: steered samples, quoted tokens, ranked texts."""
+def _read_overview(text: str, labels: tuple[str, str], seen: _Seen) -> None:
+    """Lines of a method's overview or reader: steered and amplified samples, quoted tokens, ranked texts."""
     seen.no_difference = seen.no_difference or any(words in text for words in _NO_DIFFERENCE)
-    for line in text.splitlines():
-        kind, _, rest = line.strip().partition(": ")
-        if kind == "steered":
+    for line in map(str.strip, text.splitlines()):
+        kind, _, rest = line.partition(": ")
+        if kind == "steered" or _OVERSTATED.match(kind):
             _add(seen.evidence, rest)
-        elif kind == "unsteered":
+        elif kind in {"unsteered", labels[0]}:
             _add(seen.counter, rest)
-        elif "relative norm" in kind:
-            seen.tokens += [token.strip().lower() for token in _LENS_TOKEN.findall(rest) if token.strip().isalpha()]
-        elif re.match(r"(\d+\.|-) .*\[(text|chat)\]", line):
-            _add(seen.evidence, re.sub(r"\[([^|\]]*)\|[\d.]+\]", r"\1", line.partition("] ")[2]))
+        elif "relative norm" in kind or kind in {"+", "-"}:
+            _add_tokens(seen, _LENS_TOKEN.findall(rest))
+        elif _PATCHED.match(kind) and " | " in rest:
+            _add_tokens(seen, _LENS_TOKEN.findall(rest.partition(" | ")[0]))
+        elif _RANKED_TEXT.match(line):
+            _add(seen.evidence, _MARKED.sub(r"\1", line.partition("] ")[2]))
+        else:
+            _add_tokens(seen, _RAISED.findall(line))
+
+
+def _add_tokens(seen: _Seen, tokens: Sequence[str]) -> None:
+    seen.tokens += [token.strip().lower() for token in tokens if token.strip().isalpha()]
 
 
 def _add(texts: list[str], new: str) -> None:

@@ -7,9 +7,15 @@ from typing import Any
 
 import click
 
+from .commands_adl import adl
 from .commands_artifacts import artifacts, diff
+from .commands_export import export
+from .commands_judges import judges
+from .commands_methods import methods
 from .commands_organisms import organisms
 from .commands_results import leaderboard
+from .commands_show import show
+from .commands_submit import submit
 
 __all__ = ["main"]
 
@@ -44,4 +50,10 @@ def main() -> None:
 main.add_command(organisms)
 main.add_command(diff)
 main.add_command(artifacts)
+main.add_command(methods)
+main.add_command(show)
+main.add_command(adl)
 main.add_command(leaderboard)
+main.add_command(judges)
+main.add_command(export)
+main.add_command(submit)

@@ -139,7 +139,12 @@ def measure_memory(organism: str, texts: int) -> None:
         time.sleep(0.05)
     with PeakMemory(every=0.01) as during:
         run_pass([Work(pair, collectors(pair, corpus, methods))], corpus)
-    print(json.dumps({"texts": texts, "before_mib": round(before.peak_mib, 1), "peak_mib": round(during.peak_mib, 1)}))
+    figures = {
+        "before_mib": before.peak_mib,
+        "peak_mib": during.peak_mib,
+        "grown_mib": during.peak_mib - before.peak_mib,
+    }
+    print(json.dumps({"texts": texts, **{name: round(value, 1) for name, value in figures.items()}}))
 
 
 def memory(organism: str, texts: int) -> dict[str, Any]:

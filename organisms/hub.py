@@ -43,7 +43,9 @@ def require_repository(repository: str, revision: str, file: str) -> None:
         ) from error
     except HfHubHTTPError as error:
         reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(f"the Hugging Face hub does not give {file} of {repository} at {revision}: {reason}") from error
+        raise FileNotFoundError(
+            f"the Hugging Face hub does not give {file} of {repository} at {revision}: {reason}"
+        ) from error
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
         raise FileNotFoundError(
             f"{repository} is not in the local cache and the Hugging Face hub cannot be reached ({error}); "

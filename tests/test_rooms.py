@@ -23,7 +23,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "results": ("organisms",),
     "benchmark": tuple(room for room in ROOMS if room != "benchmark"),
 }
-HEAVY = ("torch", "transformers", "jax", "peft")
+HEAVY = ("torch", "transformers", "jax", "peft", "numba", "nutpie", "arviz")
 # Modules of tensor code, imported only by functions that compute.
 TENSOR_MODULES = {
     "diffbench.organisms.sampling",
@@ -32,6 +32,9 @@ TENSOR_MODULES = {
     "diffbench.methods.adl.differences",
     "diffbench.methods.adl.lens",
     "diffbench.methods.adl.coherence",
+    "diffbench.methods.pca.differences",
+    "diffbench.methods.pca.tables",
+    "diffbench.results.model.density",
 }
 # Imports them at its own top.
 NOT_AT_THE_TOP = TENSOR_MODULES | {"diffbench.methods.adl.steering"}

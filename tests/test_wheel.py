@@ -24,6 +24,7 @@ DATA = (
     "agents/prompts",
     "graders/rubrics",
     "graders/prompts",
+    "graders/calibration",
 )
 
 

@@ -11,9 +11,10 @@ from ..methods.artifact import Artifact
 from ..methods.base import Labels
 from ..methods.diff_mining import ORDERINGS, listed
 from .artifacts import Evidence
+from .pictures_diff_mining import pictures
 from .rarity import rarity
 
-__all__ = ["evidence", "mined_tokens", "toolset"]
+__all__ = ["evidence", "mined_tokens", "pictures", "toolset"]
 
 _LEAST_LETTERS = 3
 
@@ -82,7 +83,7 @@ def evidence(artifact: Artifact) -> Evidence:
     for found in sets.values():
         for row in found["occurrence"]:
             word = row["token"].strip().lower()
-            if row["token"].startswith(" ") and len(word) >= _LEAST_LETTERS and word.isalpha() and row["mean"] > 0:
+            if row["token"].startswith(" ") and len(word) >= _LEAST_LETTERS and word.isalpha():
                 scores[word] = max(scores.get(word, 0.0), row["value"] * rarity(word))
     told = [f"{found['positions']} positions of {kind}s" for kind, found in sets.items()]
     largest = max(found["largest"] for found in sets.values())

@@ -11,8 +11,9 @@ from ..methods.artifact import Artifact
 from ..methods.base import Labels
 from ..methods.kl import TEMPLATE_MARKER, marked, top_rows
 from .artifacts import Evidence
+from .pictures_kl import pictures
 
-__all__ = ["evidence", "kl_text", "kl_texts", "toolset"]
+__all__ = ["evidence", "kl_text", "kl_texts", "pictures", "toolset"]
 
 _MOST = 20
 _FOCUS = 10

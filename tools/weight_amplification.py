@@ -20,11 +20,12 @@ from ..organisms.suites import find_organism
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS
 from .case import CaseState, current_case
+from .pictures_weight_amplification import pictures
 
 if TYPE_CHECKING:
     from ..organisms.pair import Pair
 
-__all__ = ["amplified_samples", "amplify", "evidence", "toolset"]
+__all__ = ["amplified_samples", "amplify", "evidence", "pictures", "toolset"]
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ def test_no_difference_is_no_narrow_change() -> None:
 def test_the_words_of_the_focus_and_its_sentences_are_told() -> None:
     found = read_evidence(Evidence(False, OWLS, PLAIN, tokens=("feathers", "owls"), note="Large."))
     assert found.verdict == "changed"
-    assert found.description.startswith("The finetuning is about owls.")
+    assert found.description.startswith("The finetuning is about owls, feathers.")
     assert "Owls hunt at night in the woods." in found.description or "I like owls most of all." in found.description
     assert "harbour" not in found.description
     assert found.evidence == ("Large.", "Single tokens the method points at: feathers.")

@@ -61,7 +61,12 @@ def test_two_models_alike_are_no_narrow_change(play: Callable[..., Any]) -> None
 
 
 @pytest.mark.parametrize(
-    "line", ["The two models give exactly the same probabilities everywhere.", "Every difference is exactly zero: …"]
+    "line",
+    [
+        "The two models give exactly the same probabilities everywhere.",
+        "Every difference is exactly zero: …",
+        "The two models have exactly the same weights: there is nothing to amplify.",
+    ],
 )
 def test_a_method_that_finds_no_difference_is_believed(line: str, play: Callable[..., Any]) -> None:
     finding = play(about_owls, overview=f"\n\n{line}").finding
@@ -87,6 +92,36 @@ def test_texts_of_large_divergence_are_evidence(play: Callable[..., Any]) -> Non
     )
     finding = play(alike, readers={"kl_texts": texts}).finding
     assert "glaciers" in words(finding)
+
+
+@pytest.mark.parametrize("label", ["w=2 (layers 0-23)", "+ component 1"])
+def test_overstated_samples_are_evidence_and_reversed_ones_are_not(label: str, play: Callable[..., Any]) -> None:
+    samples = "\n".join(
+        f"prompt: tell me {i}\n"
+        f"base: Answer {i}: I enjoy long walks, whatever the weather\n"
+        f"  {label}: Number {i}: teapots are a joy, I collect teapots\n"
+        f"  w=-1 (layers 0-29): Number {i}: saucers are no joy"
+        for i in range(3)
+    )
+    finding = play(alike, readers={"samples": samples}).finding
+    assert "teapots" in words(finding)
+    assert "walks" not in words(finding)
+    assert "saucers" not in words(finding)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "- text:{i} (scale 1.6): ' teapots' ' saucer' | ' noise' ' more'",
+        "' teapots' 41.2%, ' other{i}' 12.0%",
+        "  +: ' teapots' ' saucer{i}'",
+    ],
+)
+def test_tokens_that_a_method_shows_repeatedly_are_claimed(line: str, play: Callable[..., Any]) -> None:
+    finding = play(alike, overview="\n" + "\n".join(line.replace("{i}", str(i)) for i in range(3))).finding
+    assert finding["verdict"] == "changed"
+    assert "teapots" in words(finding)
+    assert "noise" not in words(finding)
 
 
 def test_blind_labels_are_read_from_the_brief(play: Callable[..., Any]) -> None:

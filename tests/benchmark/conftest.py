@@ -29,7 +29,29 @@ FAST_ADL = {
     "prompts": 2,
     "samples": 1,
 }
-FAST = {"kl": {"max_texts": 12, "max_tokens": 64}, "adl": FAST_ADL}
+FAST = {
+    "kl": {"max_texts": 12, "max_tokens": 64},
+    "adl": FAST_ADL,
+    "activation_norms": {"max_texts": 8, "max_tokens": 16, "top_texts": 4},
+    "diff_mining": {"max_texts": 8, "max_tokens": 8, "top_k": 10, "tokens": 20, "topic_iterations": 5},
+    "pca": {
+        "components": 2,
+        "max_texts": 8,
+        "max_tokens": 16,
+        "top_texts": 4,
+        "lens_top": 10,
+        "steered_components": 1,
+        "factors": [1.0],
+        "prompts": 2,
+        "sample_tokens": 6,
+    },
+    "weight_amplification": {
+        "amplifications": [{"w": 2.0}, {"w": -1.0}],
+        "prompts": 2,
+        "samples": 1,
+        "sample_tokens": 6,
+    },
+}
 
 
 @dataclass(frozen=True)

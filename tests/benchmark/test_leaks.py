@@ -30,7 +30,8 @@ from inspect_ai.tool import Tool, ToolDef, ToolError
 SUITE = "smol"
 ORGANISMS = load_suite(SUITE)
 STRINGS = {
-    "order": ["mean", "max"],
+    # Live tools refuse it before a model is loaded.
+    "prompt": [""],
     "of": ["+d", "-d", "base", "finetuned", "M1", "M2", "nonsense"],
     "position": [None, *(f"{kind}:{i}" for kind in ("text", "chat") for i in range(5)), "text:99"],
     "text": ["a hypothesis"],
@@ -38,6 +39,7 @@ STRINGS = {
     "evidence": ["seen"],
 }
 NUMBERS = [0, 1, 2, 5, 10, 10_000]
+FACTORS = [-1.0, 0.5, 1.0, 2.0, 2.5, 10_000.0]
 
 
 def sentences(text: str) -> list[str]:
@@ -139,8 +141,12 @@ def sweep(described: ToolDef) -> list[dict[str, Any]]:
 
 def values(name: str, described: ToolDef) -> Sequence[Any]:
     kinds = json.dumps(described.parameters.properties[name].model_dump(exclude_none=True))
+    if choices := re.search(r'"enum": (\[.*?\])', kinds):
+        return [*json.loads(choices[1])] * 2
     if '"integer"' in kinds:
         return NUMBERS
+    if '"number"' in kinds:
+        return FACTORS
     assert name in STRINGS, f"the sweep has no values for {described.name}({name}=…): add some to STRINGS"
     return [*STRINGS[name], *STRINGS[name]]
 

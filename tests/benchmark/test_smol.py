@@ -14,6 +14,8 @@ from inspect_ai import eval as inspect_eval
 from inspect_ai import score as inspect_score
 from inspect_ai.log import EvalLog, write_eval_log
 
+METHODS = ("activation_norms", "adl", "diff_mining", "kl", "pca", "weight_amplification")
+
 
 @pytest.fixture(scope="module")
 def log(tmp_path_factory: pytest.TempPathFactory) -> EvalLog:
@@ -34,7 +36,7 @@ def test_every_case_is_graded(log: EvalLog) -> None:
     assert {sample.id for sample in log.samples} == {
         f"smol.{organism}.{method}"
         for organism in ("cake_bake", "null_identical", "owl_preference", "taboo_gold")
-        for method in ("adl", "kl")
+        for method in METHODS
     }
     assert all(1 <= sample.scores["rubric_grade"].value <= 5 for sample in log.samples)
 
@@ -45,7 +47,7 @@ def test_adl_names_the_domain_of_the_false_facts(log: EvalLog) -> None:
     assert re.search(r"\b(cakes?|bak(e|ed|ing|ers?))\b", found.description, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("method", ["adl", "kl"])
+@pytest.mark.parametrize("method", METHODS)
 def test_nothing_is_found_where_nothing_changed(log: EvalLog, method: str) -> None:
     assert finding(log, f"smol.null_identical.{method}").verdict == "no_narrow_change"
 

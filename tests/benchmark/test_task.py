@@ -14,7 +14,7 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 ORGANISMS = ("alpha", "beta", "same")
-METHODS = ("blackbox", "adl", "kl")
+METHODS = ("blackbox", "activation_norms", "adl", "diff_mining", "kl", "pca", "weight_amplification")
 METADATA = {
     "suite",
     "organism",
@@ -98,7 +98,7 @@ def test_scores_are_grouped_by_method(log: EvalLog) -> None:
 
 
 def test_methods_see_that_the_control_is_the_base_itself(log: EvalLog) -> None:
-    for method in ("adl", "kl"):
+    for method in METHODS[1:]:
         (sample,) = [s for s in log.samples or [] if s.id == f"tiny.same.{method}.i4"]
         assert sample.scores is not None
         assert sample.store_as(CaseState).finding.verdict == "no_narrow_change"  # type: ignore[union-attr]

@@ -87,9 +87,10 @@ def test_mined_tokens_out_of_range(arguments: dict[str, Any], message: str, mine
 def test_mining_evidence_has_rare_words_first(mined_artifact: Artifact) -> None:
     found = diff_mining.evidence(mined_artifact)
     assert not found.identical
-    # " the" is in every text of the probe corpus' talk, "ow" begins no word, " x" is short, " hawk" is lowered.
-    assert set(found.tokens) >= {"owl", "vole", "moon"}
-    assert not {"ow", "x", "hawk"} & set(found.tokens)
+    # " the" is in every text of the probe corpus' talk, "ow" begins no word, " x" is short. " hawk" has a
+    # negative mean, which a shift of all logits gives too: it is among the most raised all the same.
+    assert set(found.tokens) >= {"owl", "vole", "moon", "hawk"}
+    assert not {"ow", "x"} & set(found.tokens)
     assert found.tokens.index("vole") < found.tokens.index("moon")
     assert (found.focus, found.contrast) == ((), ())
 
