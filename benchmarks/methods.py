@@ -1,13 +1,14 @@
 """What methods cost: against the bare forward passes they need, alone against together, and in memory.
 
-    python benchmarks/methods.py [--organism smol.cake_bake] [--texts 80] [--content] [--json FILE]
+    python benchmarks/methods.py [--organism smol.cake_bake] [--texts 80] [--memory-texts 500 5000] [--content]
+        [--json FILE]
 
 Times are ratios within one run on the same texts, each the median of alternating repeats:
 
 - `pass_to_bare`: a method's pass against plain forward passes of both models on the same tokens, in the same batches:
   up to the deepest layer it reads, or with the logits of all real tokens when it reads those.
 - `shared_to_sum`: one pass for all methods against the sum of their passes.
-- `peak_memory`: of processes of their own that run the shared pass on few and on four times as many texts.
+- `peak_memory`: of processes of their own that run the shared pass on few and on many texts (and as many chats).
 
 With `--content` also what each method does after its pass (lenses, decompositions, sampling); that is the same with
 shared and with single passes.
@@ -33,8 +34,6 @@ from diffbench.organisms.pair import Pair, load_pair
 from diffbench.organisms.suites import find_organism
 
 REPEATS = 3
-FEW, MANY = 0.25, 1.0
-"""Shares of the texts at which memory is measured."""
 
 
 def corpus_of(texts: int) -> Corpus:
@@ -147,17 +146,17 @@ def measure_memory(organism: str, texts: int) -> None:
     print(json.dumps({"texts": texts, **{name: round(value, 1) for name, value in figures.items()}}))
 
 
-def memory(organism: str, texts: int) -> dict[str, Any]:
+def memory(organism: str, sizes: Iterable[int]) -> dict[str, Any]:
     """Peak memory on few and on many texts, each in a process of its own."""
     rows = []
-    for share in (FEW, MANY):
+    for texts in sizes:
         command = [
             sys.executable,
             __file__,
             "--organism",
             organism,
             "--measure-memory",
-            str(max(1, int(share * texts))),
+            str(texts),
         ]
         done = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 - this very file
         rows.append(json.loads(done.stdout.strip().splitlines()[-1]))
@@ -171,6 +170,9 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=80, help="texts, and as many chats")
     parser.add_argument("--repeats", type=int, default=REPEATS)
     parser.add_argument(
+        "--memory-texts", type=int, nargs=2, metavar=("FEW", "MANY"), help="default: a quarter of --texts, and all"
+    )
+    parser.add_argument(
         "--content", action="store_true", help="also what methods do after the pass; samples for minutes"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON")
@@ -183,7 +185,8 @@ def main() -> None:
     figures = {"organism": options.organism, "texts": options.texts, **times(pair, corpus, methods, options.repeats)}
     if options.content:
         figures["content_seconds"] = content_seconds(pair, corpus, methods)
-    figures["peak_memory"] = memory(options.organism, options.texts)
+    sizes = options.memory_texts or (max(1, options.texts // 4), options.texts)
+    figures["peak_memory"] = memory(options.organism, sizes)
     if options.json:
         options.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
     print(json.dumps(figures, indent=1))
