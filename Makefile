@@ -26,7 +26,7 @@ $(STAMP): pyproject.toml constraints.txt
 install: $(STAMP)
 
 bench: install
-	$(BIN)/inspect eval benchmark/diffing.py --max-samples 12 --log-dir $(LOGS)
+	$(BIN)/inspect eval benchmark/diffing.py --max-samples 28 --log-dir $(LOGS)
 	$(BIN)/diffbench leaderboard $(LOGS) --html $(LOGS)/leaderboard.html
 
 test: install
