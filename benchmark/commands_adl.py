@@ -10,11 +10,10 @@ from pydantic import BaseModel
 from ..methods.adl.causal import CausalConfig, causal_effect
 from ..methods.adl.judge import LlmJudge
 from ..methods.adl.relevance import token_relevance
-from ..methods.artifact import Artifact
-from ..methods.base import config_for, find_method, key_for
-from ..methods.store import ArtifactStore
+from ..methods.base import find_method
 from ..organisms.pair import load_pair
-from ..organisms.suites import Organism, find_organism
+from ..organisms.suites import find_organism
+from .commands_artifacts import stored_artifact
 from .progress import console, progress
 
 __all__ = ["adl"]
@@ -38,7 +37,7 @@ def adl() -> None:
 def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
     """Which of the tokens that lens and patchscope show belong to what was finetuned."""
     organism = find_organism(name)
-    artifact = _artifact(organism)
+    artifact = stored_artifact(organism, find_method("adl"))
     tokenizer = load_pair(organism).base.network.tokenizer
     report = token_relevance(artifact, organism, tokenizer, LlmJudge(judge) if judge else None)
     _show(report.text(), report, json_file)
@@ -66,19 +65,8 @@ def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_fi
     config = CausalConfig(
         max_items=items, max_tokens=tokens, random_vectors=controls, random_differences=controls, seed=seed
     )
-    report = causal_effect(load_pair(organism), _artifact(organism), config, progress)
+    report = causal_effect(load_pair(organism), stored_artifact(organism, find_method("adl")), config, progress)
     _show(report.text(), report, json_file)
-
-
-def _artifact(organism: Organism) -> Artifact:
-    method = find_method("adl")
-    artifact = ArtifactStore().find(key_for(organism, method, config_for(method, organism.suite)))
-    if artifact is None:
-        raise FileNotFoundError(
-            f"{organism.id}: its artifact of adl is in no store; compute it with: "
-            f"diffbench diff {organism.id} --method adl"
-        )
-    return artifact
 
 
 def _show(text: str, report: BaseModel, json_file: Path | None) -> None:

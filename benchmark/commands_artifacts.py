@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 
 from ..methods.artifact import Artifact, CorruptArtifactError
-from ..methods.base import config_for, find_method, key_for, list_methods
+from ..methods.base import Method, config_for, find_method, key_for, list_methods, require_needs
 from ..methods.corpus import load_corpus, probe_corpus
 from ..methods.memory import BATCH_SIZE
 from ..methods.sharing import SHARE, Job, Report, compute_all
@@ -17,7 +17,7 @@ from ..methods.store import ArtifactStore
 from ..organisms.suites import Organism, find_organism, list_suites, load_suite
 from .progress import console, progress
 
-__all__ = ["artifacts", "diff"]
+__all__ = ["artifacts", "diff", "stored_artifact"]
 
 
 @click.command()
@@ -115,6 +115,26 @@ def verify() -> None:
     console.print(f"{good} artifacts are whole, {len(broken)} broken")
     if broken:
         raise click.ClickException("broken artifacts are refused until they are computed again")
+
+
+def stored_artifact(organism: Organism, method: Method, corpus: Path | None = None) -> Artifact:
+    """The artifact under the suite's settings.
+
+    Raises:
+        FileNotFoundError: When it is in neither store.
+        CorruptArtifactError: When it is broken.
+    """
+    require_needs(organism, method)
+    texts = load_corpus(corpus) if corpus else probe_corpus()
+    key = key_for(organism, method, config_for(method, organism.suite), texts)
+    artifact = ArtifactStore().find(key)
+    if artifact is None:
+        option = f" --corpus {corpus}" if corpus else ""
+        raise FileNotFoundError(
+            f"artifact {key} of method {method.name} on {organism.id} is in no store; compute it with: "
+            f"diffbench diff {organism.id} --method {method.name}{option}"
+        )
+    return artifact
 
 
 class _Lines(Report):

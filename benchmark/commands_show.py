@@ -8,11 +8,9 @@ from pathlib import Path
 
 import click
 
-from ..methods.artifact import Artifact
-from ..methods.base import BLACKBOX, Labels, Method, config_for, find_method, key_for, list_methods, require_needs
-from ..methods.corpus import load_corpus, probe_corpus
-from ..methods.store import ArtifactStore
-from ..organisms.suites import Organism, find_organism
+from ..methods.base import BLACKBOX, Labels, Method, find_method, list_methods
+from ..organisms.suites import find_organism
+from .commands_artifacts import stored_artifact
 from .show.html import page_html
 from .show.page import page_of, require_folder, write_whole
 from .show.png import page_png, require_matplotlib
@@ -42,7 +40,7 @@ def show(organism: str, method: str, html: Path | None, png: Path | None, corpus
     if png is not None:
         require_matplotlib()
     pair, chosen = find_organism(organism), _method(method)
-    page = page_of(pair.id, chosen, _artifact(pair, chosen, corpus), Labels())
+    page = page_of(pair.id, chosen, stored_artifact(pair, chosen, corpus), Labels())
     if html is not None:
         write_whole(html, page_html(page).encode("utf-8"))
         click.echo(f"page written to {html}")
@@ -59,26 +57,6 @@ def _method(name: str) -> Method:
             f"{BLACKBOX} computes no artifact, so there is nothing to show; choose {_named(list_methods())}"
         )
     return find_method(name)
-
-
-def _artifact(organism: Organism, method: Method, corpus: Path | None) -> Artifact:
-    """The artifact under the suite's settings.
-
-    Raises:
-        FileNotFoundError: When it is in neither store.
-        CorruptArtifactError: When it is broken.
-    """
-    require_needs(organism, method)
-    texts = load_corpus(corpus) if corpus else probe_corpus()
-    key = key_for(organism, method, config_for(method, organism.suite), texts)
-    artifact = ArtifactStore().find(key)
-    if artifact is None:
-        option = f" --corpus {corpus}" if corpus else ""
-        raise FileNotFoundError(
-            f"artifact {key} of method {method.name} on {organism.id} is in no store; compute it with: "
-            f"diffbench diff {organism.id} --method {method.name}{option}"
-        )
-    return artifact
 
 
 def _open(page: str) -> None:

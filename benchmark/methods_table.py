@@ -12,6 +12,7 @@ from ..methods.base import BLACKBOX, config_for, find_method, key_for, list_meth
 from ..methods.store import ArtifactStore
 from ..organisms.suites import Organism, find_organism, load_suite
 from ..results.schema import CONTROL_FAMILY
+from .marked_page import parts_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,16 +95,14 @@ def markdown(table: MethodsTable) -> str:
     return "\n".join([*head, *lines, "", *_sentences(table)])
 
 
-def check_page(path: Path) -> str:
-    """The text of a page that a table can be written into.
+def check_page(path: Path) -> tuple[str, str]:
+    """What stands before and after the table of a page that one can be written into.
 
     Raises:
         ValueError: When it lacks the two marks.
     """
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path}: needs the two lines {BEGIN!r} and {END!r}, once each, between which the table goes")
-    return text
+    before, _, after = parts_of(path, BEGIN, END)
+    return before, after
 
 
 def write_markdown(tables: Sequence[MethodsTable], path: Path) -> None:
@@ -112,9 +111,8 @@ def write_markdown(tables: Sequence[MethodsTable], path: Path) -> None:
     Raises:
         ValueError: When the file lacks the marks.
     """
-    text = check_page(path)
-    before, after = text[: text.index(BEGIN)], text[text.index(END) :]
-    path.write_text(before + "\n\n".join([BEGIN, *map(markdown, tables)]) + "\n\n" + after, encoding="utf-8")
+    before, after = check_page(path)
+    path.write_text(before + "\n\n".join([BEGIN, *map(markdown, tables), END]) + after, encoding="utf-8")
 
 
 def _table(suite: str, read: pd.DataFrame) -> MethodsTable:

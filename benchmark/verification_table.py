@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from ..organisms.verify import Rate, Verification
+from .marked_page import parts_of
 
 __all__ = ["terminal_table", "write_markdown"]
 
@@ -37,11 +38,7 @@ def write_markdown(done: Sequence[Verification], path: Path) -> None:
     Raises:
         ValueError: When the file lacks the marks, or holds something else than such a table between them.
     """
-    text = path.read_text(encoding="utf-8") if path.is_file() else ""
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{path}: needs the two lines {BEGIN!r} and {END!r}, once each, between which the table goes")
-    before, rest = text.split(BEGIN)
-    inside, after = rest.split(END)
+    before, inside, after = parts_of(path, BEGIN, END)
     head = [_line(_HEADERS), _line(("---",) * len(_HEADERS))]
     old = [line for line in inside.splitlines() if line.strip()]
     if old and old[:2] != head:

@@ -58,6 +58,11 @@ class Corpus(BaseModel):
         content = [list(self.texts), [[chat.prompt, chat.response, chat.finished] for chat in self.chats]]
         return hashlib.sha256(json.dumps(content, ensure_ascii=False).encode()).hexdigest()
 
+    def prompts(self, n: int) -> list[str]:
+        """Prompts of at most ``n`` chats at even distances, so that they do not depend on a seed."""
+        count = min(n, len(self.chats))
+        return [self.chats[i * len(self.chats) // count].prompt for i in range(count)]
+
 
 @cache
 def probe_corpus() -> Corpus:

@@ -96,7 +96,7 @@ class WeightAmplificationMethod:
         """
         from ..organisms.amplify import amplified, differs
 
-        prompts = _spread([chat.prompt for chat in corpus.chats], config.prompts)
+        prompts = corpus.prompts(config.prompts)
         if not prompts:
             raise ValueError(f"corpus {corpus.name!r} has no chats; their prompts are what the models are sampled on")
         notes = _notes(config, len(prompts))
@@ -206,12 +206,6 @@ def _looping_share(texts: Sequence[Sequence[str]]) -> float:
 def _short(text: str) -> str:
     flat = " ".join(text.split()) or "(empty)"
     return flat if len(flat) <= _OVERVIEW_CHARACTERS else flat[:_OVERVIEW_CHARACTERS] + " …"
-
-
-def _spread(prompts: Sequence[str], n: int) -> list[str]:
-    """``n`` prompts at even distances, so that they do not depend on a seed."""
-    count = min(n, len(prompts))
-    return [prompts[i * len(prompts) // count] for i in range(count)]
 
 
 def _notes(config: WeightAmplificationConfig, prompts: int) -> tuple[str, ...]:

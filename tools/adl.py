@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import statistics
 from collections.abc import Callable, Sequence
@@ -154,7 +153,7 @@ def steer(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
         case = current_case()
         first = case.interactions_used
         case.spend(samples)
-        seeds = [_seed(case, first + i, prompt) for i in range(samples)]
+        seeds = [case.sample_seed("steer", first + i, prompt) for i in range(samples)]
         answers = await anyio.to_thread.run_sync(
             lambda: _steered(case.organism, prompt, int(payload["layer"]), vector, seeds),
             abandon_on_cancel=True,
@@ -225,12 +224,6 @@ def _steered(organism_id: str, prompt: str, layer: int, vector: torch.Tensor, se
     requests = [pair.request("finetuned", rendered, seed=seed, **options) for seed in seeds]
     waiting = [batcher_for(network).submit(request) for network, request in requests]
     return [future.result().text for future in waiting]
-
-
-def _seed(case: CaseState, number: int, prompt: str) -> int:
-    """Fixed by the case and by how many interactions were spent before, so that a case can be repeated."""
-    digest = hashlib.sha256(f"{case.seed}|steer|{number}|{prompt}".encode()).digest()
-    return int.from_bytes(digest[:4], "big") % 2**31
 
 
 def _chosen(rows: Sequence[dict[str, Any]], position: str | None) -> list[dict[str, Any]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from inspect_ai.model import ChatMessageUser, GenerateConfig
 from inspect_ai.tool import Tool, ToolError, tool
 from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
@@ -63,8 +61,7 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
 
 async def _answer(case: CaseState, side: Side, prompt: str, number: int, config: GenerateConfig) -> str:
     # The two models get different seeds: with one seed, identical models would give themselves away.
-    seed = int.from_bytes(hashlib.sha256(f"{case.seed}|{side}|{number}|{prompt}".encode()).digest()[:4], "big")
-    seeded = config.model_copy(update={"seed": seed % 2**31})
+    seeded = config.model_copy(update={"seed": case.sample_seed(side, number, prompt)})
     output = await target_model(case, side).generate([ChatMessageUser(content=prompt)], config=seeded)
     return output.completion.strip() or "(empty answer)"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Literal
 
 from inspect_ai.tool import ToolError
@@ -71,6 +72,17 @@ class CaseState(StoreModel):
     def interactions_left(self) -> int:
         """Interactions not spent yet."""
         return self.interactions - self.interactions_used
+
+    def sample_seed(self, kind: str, number: int, prompt: str) -> int:
+        """Seed of a sample, below 2^31: fixed by the case, so that it can be repeated, and different for each sample.
+
+        Args:
+            kind: What is sampled, such as the side that is asked.
+            number: Interactions that were spent before.
+            prompt: What it answers.
+        """
+        digest = hashlib.sha256(f"{self.seed}|{kind}|{number}|{prompt}".encode()).digest()
+        return int.from_bytes(digest[:4], "big") % 2**31
 
     def spend(self, amount: int) -> None:
         """Count ``amount`` interactions, before they are awaited.

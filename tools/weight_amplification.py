@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Literal, TypeVar
 
@@ -111,8 +110,7 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         await _in_thread(lambda: _check(pair, part))
         number = case.interactions_used
         case.spend(1)
-        seed = int.from_bytes(hashlib.sha256(f"{case.seed}|amplify|{number}|{prompt}".encode()).digest()[:4], "big")
-        request = _request(pair, prompt, config, seed % 2**31)
+        request = _request(pair, prompt, config, case.sample_seed("amplify", number, prompt))
         text = await _in_thread(lambda: _sample(pair, w, part, request))
         return f"{text or '(empty answer)'}\n\nInteractions left: {case.interactions_left} of {case.interactions}."
 

@@ -25,7 +25,7 @@ def steering_samples(
 ) -> list[dict[str, Any]]:
     """For each steered position its strength and, for each prompt, steered beside unsteered samples."""
     target = pair.finetuned
-    prompts = _spread([chat.prompt for chat in corpus.chats], config.prompts)
+    prompts = corpus.prompts(config.prompts)
     if not prompts:
         return []
     rendered = [target.network.render_chat([{"role": "user", "content": prompt}]) for prompt in prompts]
@@ -104,8 +104,3 @@ def _sample(
     ]
     completions = target.network.generate_all(requests, track=track)
     return [completion.text.strip() for completion in completions]
-
-
-def _spread(prompts: Sequence[str], n: int) -> list[str]:
-    """``n`` prompts at even distances, so that they do not depend on a seed."""
-    return [prompts[i * len(prompts) // n] for i in range(min(n, len(prompts)))] if prompts else []

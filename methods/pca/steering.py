@@ -36,7 +36,7 @@ def steered_samples(
         with ``samples`` like ``unsteered``. All empty without components or prompts.
     """
     steered = tables[: config.steered_components]
-    prompts = _spread([chat.prompt for chat in corpus.chats], config.prompts) if steered else []
+    prompts = corpus.prompts(config.prompts) if steered else []
     if not prompts:
         return {"prompts": [], "unsteered": [], "tables": []}
     conditions = [
@@ -82,8 +82,3 @@ def _sample(
     texts = [completion.text.strip() for completion in target.network.generate_all(requests, track=track)]
     by_prompt = [texts[i : i + config.samples] for i in range(0, len(texts), config.samples)]
     return [by_prompt[i : i + len(prompts)] for i in range(0, len(by_prompt), len(prompts))]
-
-
-def _spread(prompts: Sequence[str], n: int) -> list[str]:
-    """``n`` prompts at even distances, so that they do not depend on a seed."""
-    return [prompts[i * len(prompts) // n] for i in range(min(n, len(prompts)))] if len(prompts) > n else list(prompts)
