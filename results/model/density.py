@@ -11,6 +11,9 @@ No difference of nearly equal numbers is taken: exp(-cut_{k-1}) - exp(-cut_k) fo
 probabilities, and so does a_k, which depends on nothing else. A run with grades y has likelihood
 ``sum_q weight_q prod_i p_{y_i}(node_q)``. Tables over grades and nodes are flat, the nodes together, so that the
 innermost loops are long.
+
+Sums are over loops that store nothing: a loop that does both is compiled twice, in vectors and one by one, and which
+of them runs (and so how the sum is rounded) depends on where its arrays lie in memory.
 """
 
 from __future__ import annotations
@@ -109,11 +112,12 @@ def log_density(
 @_compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _sd_priors(vector: Floats, gradient: Floats, scales: Floats) -> float:
     """Half-normal priors of the sds, in their logarithms."""
-    total = 0.0
     for i in range(len(scales)):
         ratio = np.exp(vector[i]) / scales[i]
-        total += vector[i] - 0.5 * ratio * ratio
         gradient[i] = 1.0 - ratio * ratio
+    total = 0.0
+    for i in range(len(scales)):
+        total += vector[i] + 0.5 * gradient[i]
     return total
 
 
@@ -123,8 +127,10 @@ def _average_grades(coordinates: Floats, basis: Floats) -> tuple[Floats, Floats,
     grades, cuts = basis.shape
     logits = np.zeros(grades)
     for k in range(grades):
+        logit = 0.0
         for i in range(cuts):
-            logits[k] += basis[k, i] * coordinates[i]
+            logit += basis[k, i] * coordinates[i]
+        logits[k] = logit
     p = np.exp(logits - logits.max())
     p /= p.sum()
     below, above = np.empty(cuts), np.empty(cuts)
@@ -154,9 +160,10 @@ def _effects(
             sd = np.exp(vector[sd_of_term[term]])
             factor = sd / np.sqrt(1.0 + information[term] * sd * sd)
         for level in range(first_level[term], first_level[term + 1]):
+            value = 0.0
             for j in range(basis_start[level], basis_start[level + 1]):
-                effect[level] += basis_value[j] * coefficients[basis_column[j]]
-            effect[level] *= factor
+                value += basis_value[j] * coefficients[basis_column[j]]
+            effect[level] = value * factor
     return effect
 
 
@@ -179,6 +186,7 @@ def _effect_priors(
         squares = 0.0
         for i in range(first_column[term], first_column[term + 1]):
             squares += coefficients[i] * coefficients[i]
+        for i in range(first_column[term], first_column[term + 1]):
             slopes[i] = -precision * coefficients[i]
         size = first_column[term + 1] - first_column[term]
         total -= 0.5 * (squares * precision + size * np.log(1.0 + informed))
@@ -336,14 +344,15 @@ def _slopes(weight: Floats, s: Floats, node: Floats, weights: Floats, crossings:
     Of sum_k w_k (s_k + s_{k-1} - 1) remains sum_k (w_k + w_{k+1}) s_k - w_k over the cutpoints.
     """
     nodes = len(weight) - len(s)
-    slope, by_node = 0.0, 0.0
     for i in range(len(s)):
-        crossing = (weight[i] + weight[i + nodes]) * s[i]
-        crossings[i] += crossing
-        slope += crossing - weight[i]
-        by_node += (crossing - weight[i]) * node[i]
+        crossings[i] += (weight[i] + weight[i + nodes]) * s[i]
     for i in range(len(weight)):
         weights[i] += weight[i]
+    slope, by_node = 0.0, 0.0
+    for i in range(len(s)):
+        here = (weight[i] + weight[i + nodes]) * s[i] - weight[i]
+        slope += here
+        by_node += here * node[i]
     return slope, by_node
 
 
@@ -383,8 +392,11 @@ def _effect_gradient(
             spread = np.exp(vector[sd])
             share = 1.0 / (1.0 + information[term] * spread * spread)
             factor = spread * np.sqrt(share)
+        scaled = 0.0
         for level in range(first_level[term], first_level[term + 1]):
-            if sd >= 0:
-                gradient[sd] += share * effect_slope[level] * effect[level]
+            scaled += effect_slope[level] * effect[level]
+        if sd >= 0:
+            gradient[sd] += share * scaled
+        for level in range(first_level[term], first_level[term + 1]):
             for j in range(basis_start[level], basis_start[level + 1]):
                 slopes[basis_column[j]] += factor * effect_slope[level] * basis_value[j]

@@ -98,7 +98,7 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
     Args:
         frame: One row a grade, with the columns of `results.schema.COLUMNS`.
         draws: Of each of four chains, after tuning.
-        seed: Of all chains. On one core draws repeat to the last bit, on several up to rounding.
+        seed: Of all chains. On one machine draws repeat to the last bit, however many chains run at once.
         tune: Tuning draws of each chain; by default 400.
         cores: Chains that run at once.
 

@@ -160,3 +160,15 @@ def test_cells_likelihoods_sum_to_the_densitys(frame: pd.DataFrame) -> None:
     priors = [ByHand(frame, design, vector).log_prior for vector in vectors]
     total = [density(vector)[0] for vector in vectors]
     assert total[0] - total[1] == pytest.approx(by_cell[0] - by_cell[1] + priors[0] - priors[1], abs=1e-7)
+
+
+def test_where_arrays_lie_in_memory_does_not_change_a_bit(frame: pd.DataFrame) -> None:
+    """Sums of vectorised loops once did: NUTS then told another story after a few hundred steps."""
+    density, rng = compiled_density(Layout(design_of(frame))), np.random.default_rng(3)
+    vector = Layout(design_of(frame)).start(1)
+    kept, seen = [], set()
+    for _ in range(400):
+        kept.append([np.empty(size) for size in rng.integers(1, 500, 200)])
+        value, gradient = density(vector)
+        seen.add((value, gradient.tobytes()))
+    assert len(seen) == 1
