@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
 
 from inspect_ai.tool import Tool, ToolSource
 
@@ -32,7 +34,25 @@ class CaseTools(ToolSource):
         readers = readers_for(case.method)
         if readers is not None:
             tools += readers.toolset(partial(case_artifact, case), labels_of(case))
-        return tools
+        return [_guarded(tool) for tool in tools]
+
+
+def _guarded(tool: Tool) -> Tool:
+    """The tool, with an `OSError` ending the case.
+
+    Inspect would tell the investigator the error's message, which can name files and the organism.
+    """
+    # Inspect reads name, signature and description of a tool through what `wraps` copies.
+    call: Callable[..., Any] = tool
+
+    @wraps(call)
+    async def execute(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await call(*args, **kwargs)
+        except OSError as error:
+            raise RuntimeError(f"{type(error).__name__} in a tool: {error}") from error
+
+    return execute
 
 
 def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:
