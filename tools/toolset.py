@@ -49,10 +49,21 @@ def _guarded(tool: Tool) -> Tool:
     async def execute(*args: Any, **kwargs: Any) -> Any:
         try:
             return await call(*args, **kwargs)
-        except OSError as error:
-            raise RuntimeError(f"{type(error).__name__} in a tool: {error}") from error
+        except (OSError, ExceptionGroup) as error:
+            cause = _first_os_error(error)
+            if cause is None:
+                raise
+            raise RuntimeError(f"{type(cause).__name__} in a tool: {cause}") from cause
 
     return execute
+
+
+def _first_os_error(error: Exception) -> Exception | None:
+    """The error itself, or one of those in a group, as concurrent queries raise them."""
+    found = error.subgroup(OSError) if isinstance(error, ExceptionGroup) else error
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:
