@@ -97,8 +97,11 @@ def _ask(judge: Model, chosen: Sequence[Calibration], repeats: int, kept: Answer
     next(bar)
     try:
         return anyio.run(grade_entries, judge, chosen, repeats, lambda: next(bar, None), kept)
-    except BaseException:
+    except BaseException as error:
         click.echo(f"stopped; {kept.kept} answers are in {kept.path}: the same command goes on from there", err=True)
+        if status := getattr(error, "status_code", None):  # Inspect's errors of a provider and those of its client
+            said = " ".join(str(getattr(error, "provider_message", None) or error).split())
+            raise click.ClickException(f"{judge} answered with HTTP {status}: {said}") from error
         raise
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,15 +81,14 @@ def find_leaks(text: str, source: Source, organism: str, seen: Seen, model_names
         model_names: Names of the target models in this run, beside those in the spec.
     """
     flat = " ".join(text.split())
-    for kind, pattern in _names(organism, tuple(model_names), source):
-        yield from _hits(kind, pattern, flat, source, seen)
-    for kind, pattern in _truth(organism, source):
-        yield from _hits(kind, pattern, flat, source, seen, normalised=True)
     machine: list[tuple[Kind, re.Pattern[str]]] = [("traceback", _TRACEBACK), ("server error", _SERVER_ERROR)]
     if source != "artifact":  # a probe text may name a path
         machine.append(("path", _PATH))
-    for kind, pattern in machine:
-        yield from _hits(kind, pattern, flat, source, seen)
+    for kind, pattern in (*_names(organism, tuple(model_names), source), *machine):
+        yield from _hits(kind, pattern, flat, flat, partial(seen.known, kind, source))
+    normalised = normalise(text)
+    for kind, pattern in _truth(organism, source):
+        yield from _hits(kind, pattern, normalised, flat, lambda: normalise(seen.known("ground truth", source)))
 
 
 def opening_server_error(answer: str) -> Hit | None:
@@ -107,14 +106,10 @@ def skipped_terms(organism: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(term for term in terms if term_pattern(term).search(wording)))
 
 
-def _hits(
-    kind: Kind, pattern: re.Pattern[str], text: str, source: Source, seen: Seen, normalised: bool = False
-) -> Iterator[Hit]:
-    searched = normalise(text) if normalised else text
-    known = normalise(seen.known(kind, source)) if normalised else seen.known(kind, source)
+def _hits(kind: Kind, pattern: re.Pattern[str], searched: str, text: str, known: Callable[[], str]) -> Iterator[Hit]:
     for match in pattern.finditer(searched):
         exactly = re.compile(re.escape(match[0]), re.IGNORECASE)
-        if not exactly.search(known):
+        if not exactly.search(known()):
             as_written = exactly.search(text)
             yield Hit(kind, match[0], _excerpt(text, as_written) if as_written else _excerpt(searched, match))
             return

@@ -253,6 +253,20 @@ def test_a_run_that_was_stopped_goes_on_and_asks_nothing_twice(
     assert len(asked) == 2 * len(ENTRIES["taboo"])
 
 
+def test_an_error_of_the_provider_is_one_line(diffbench: Callable[..., Result], use_judge: Callable[..., None]) -> None:
+    class Unauthorized(RuntimeError):
+        status_code = 401
+
+    def refused(prompt: str) -> int:
+        raise Unauthorized("wrong\n key")
+
+    use_judge(refused)
+    result = diffbench("calibrate", "--family", "taboo")
+    assert isinstance(result.exception, SystemExit)
+    assert "stopped; 0 answers are in" in result.output
+    assert result.output.splitlines()[-1] == "Error: mockllm/judge answered with HTTP 401: wrong key"
+
+
 def test_a_broken_file_of_answers_is_named(
     diffbench: Callable[..., Result], use_judge: Callable[..., None], tmp_path: Path
 ) -> None:
