@@ -61,7 +61,7 @@ class _Shown:
     text: str
     seen: Seen
     answers: tuple[str, ...] = ()
-    """The targets' answers since the last text."""
+    """The targets' answers that stand in it."""
 
 
 def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) -> Audit:
@@ -81,10 +81,11 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
         total = sum(expected_samples(source.path) for source in sources.logs)
         with progress(total, "Reading transcripts") if progress else nullcontext(lambda: None) as tick:
             for source in sources.logs:
+                read = 0
                 try:
                     header, samples = read_transcripts(source.path, tick)
                     for sample in samples:
-                        where = (source.name, str(sample.id), sample.epoch)
+                        read += 1
                         try:
                             shown, hits = audit_transcript(
                                 sample.metadata, sample.messages, sample.events, _target_names(header)
@@ -94,11 +95,12 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
                             continue
                         texts += shown
                         organisms.append(str(sample.metadata["organism_id"]))
+                        where = (source.name, str(sample.id), sample.epoch)
                         leaks += [Leak(*where, place, hit.kind, hit.found, hit.excerpt) for place, hit in hits]
                 except LogRefused as refused:
                     left_out.append(LeftOut(source.name, None, str(refused)))
                     continue
-                if note := unfinished(header):
+                if note := unfinished(header, read):
                     left_out.append(LeftOut(source.name, None, note))
     if not organisms:
         reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in left_out)
@@ -151,8 +153,9 @@ def _shown(messages: Sequence[ChatMessage], events: Sequence[Event]) -> Iterator
                 continue
             first = sum(role == "user" for role, *_ in known) == 1
             for where, source, text in _places(message, first):
-                yield _Shown(where, source, text, Seen("\n".join(own), "\n".join(answers)), tuple(new))
-                if source == "answers":
+                just_said = tuple(new) if source == "answers" else ()
+                yield _Shown(where, source, text, Seen("\n".join(own), "\n".join(answers)), just_said)
+                if just_said:
                     new.clear()
 
     for event in _generations(events):

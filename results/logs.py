@@ -165,13 +165,19 @@ def _expected(log: EvalLog) -> int:
     return (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
 
 
-def unfinished(log: EvalLog) -> str | None:
-    """For a log whose run did not succeed: how far it goes; None for a complete one."""
+def unfinished(log: EvalLog, read: int | None = None) -> str | None:
+    """For a log whose run did not succeed: how far it goes; None for a complete one.
+
+    Args:
+        log: The log, or its header.
+        read: How many samples it has; those in ``log`` when not given.
+    """
     if log.status == "success":
         return None
     error = f" ({log.error.message.partition(chr(10))[0]})" if log.error else ""
+    there = len(log.samples or []) if read is None else read
     return (
-        f"unfinished, status {log.status!r}{error}: {len(log.samples or [])} of {_expected(log)} samples are there and "
+        f"unfinished, status {log.status!r}{error}: {there} of {_expected(log)} samples are there and "
         "read; to finish it: inspect eval-retry"
     )
 

@@ -182,19 +182,21 @@ def test_models_bound_to_the_targets_must_not_be_named(audit: Any) -> None:
 def test_the_command_lists_leaks_writes_json_and_fails(command: Callable[..., Result], tmp_path: Path) -> None:
     bad = hand_sample(messages=[ChatMessageUser(content="Look at Frozen Butter.")], epoch=2)
     hand_log(tmp_path / "logs" / "bad.eval", [bad, hand_sample("null_identical")])
+    hand_log(tmp_path / "logs" / "stopped.eval", [hand_sample("owl_preference")], status="cancelled")
     hand_log(tmp_path / "logs" / "foreign.eval", task="other")
     (tmp_path / "logs" / "broken.eval").write_bytes(b"PK nothing")
     file = tmp_path / "leaks.json"
     done = command(tmp_path / "logs", "--json", file)
     assert done.exit_code == 1, done.output
     assert "Look at Frozen Butter." in done.output
-    assert "1 leak in 2 texts shown to the investigators of 2 cases" in done.output
+    assert "1 leak in 3 texts shown to the investigators of 3 cases" in done.output
+    assert "1 of 1 samples are there" in done.output
     assert "log of the task 'other'" in done.output
     assert "unreadable or truncated" in done.output
     data = json.loads(file.read_text(encoding="utf-8"))
     (leak,) = data["leaks"]
     assert (leak["where"], leak["kind"], leak["found"], leak["epoch"]) == ("brief", "key-fact term", "frozen butter", 2)
-    assert len(data["left_out"]) == 2
+    assert len(data["left_out"]) == 3
 
 
 def test_what_cannot_be_audited_is_named(command: Callable[..., Result], tmp_path: Path) -> None:
