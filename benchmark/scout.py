@@ -19,7 +19,7 @@ def leak_scanner() -> "Scanner[Transcript]":
     # Scout reads the annotation of what is scanned.
     from inspect_scout import Result, Transcript, scanner
 
-    @scanner(name="diffbench_leaks", messages="all", events="all")
+    @scanner(name="diffbench_leaks", messages="all", events="all")  # type: ignore[untyped-decorator,unused-ignore]
     def diffbench_leaks() -> Any:
         async def scan(transcript: Transcript) -> Any:
             metadata = transcript.metadata.get("sample_metadata", {})
