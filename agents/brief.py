@@ -14,9 +14,12 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from ..tools.artifacts import case_overview
 from ..tools.case import CaseState
 
-__all__ = ["Framing", "brief", "open_case", "prompt_text"]
+__all__ = ["OVERVIEW_HEADING", "Framing", "brief", "open_case", "prompt_text"]
 
 Framing = Literal["neutral", "presuppositional"]
+
+OVERVIEW_HEADING = "# What the method"
+"""Begins the part of the first message that shows an artifact."""
 
 _PROMPTS = Path(__file__).parent / "prompts"
 _FRAMINGS: dict[Framing, str] = {
@@ -44,7 +47,7 @@ def open_case() -> Solver:
         text = brief(case, metadata["framing"], metadata["blind"])
         overview = case_overview(case)
         if overview:
-            text += f"\n\n# What the method {case.method} found\n\n{prompt_text('method')}\n\n{overview}"
+            text += f"\n\n{OVERVIEW_HEADING} {case.method} found\n\n{prompt_text('method')}\n\n{overview}"
         state.messages = [ChatMessageUser(content=text)]
         return state
 

@@ -7,12 +7,13 @@ from typing import Any
 from inspect_ai.model import Model, get_model, model_roles
 from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer
 from inspect_ai.solver import TaskState
+from inspect_ai.util import collect
 
 from ..organisms.spec import OrganismSpec
 from ..organisms.suites import find_organism
 from ..tools.case import CaseState, Finding
 from ..tools.finding import finding_of, source_of
-from .judge import JudgeGrade, ask_judge, judge_prompt
+from .judge import JudgeGrade, grade_once, judge_prompt
 from .key_facts import match_fact, recall
 
 __all__ = ["CRASHED_GRADE", "GRADER_ROLE", "fact_recall", "false_alarm", "rubric_grade"]
@@ -35,7 +36,8 @@ _METRICS = [mean(), grouped(mean(), "method", all=False)]
 def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Scorer:
     """Grade of the finding, 1..5: the mean over judges and repeats, each of them kept in the metadata.
 
-    Judges are asked one after the other, so that a log is the same each time; cases run concurrently anyway.
+    All are asked at once, so that they can share a provider's batches; the metadata keep the order of judges and
+    repeats.
 
     Args:
         judges: Inspect model name or names. None: the model bound to the role ``grader`` (each of them, if the role is
@@ -65,7 +67,7 @@ def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Sco
         else:
             case = state.store_as(CaseState)
             prompt = judge_prompt(spec, finding, base_label=case.base_label, finetuned_label=case.finetuned_label)
-            grades = [await _grade(judge, repeat, prompt) for judge, repeat in asked]
+            grades = await collect(*(grade_once(judge, prompt, repeat) for judge, repeat in asked))
         return _graded(grades, _about(state, spec, finding), finding)
 
     return score
@@ -139,14 +141,6 @@ def _resolve(names: list[str] | None) -> list[Model]:
         return [get_model(name) for name in names]
     bound = model_roles().get(GRADER_ROLE)
     return bound if isinstance(bound, list) else [get_model(role=GRADER_ROLE, default=KEYLESS_GRADER)]
-
-
-async def _grade(judge: Model, repeat: int, prompt: str) -> JudgeGrade:
-    judgement = await ask_judge(judge, prompt, seed=repeat)
-    if judgement.verdict is None:
-        return JudgeGrade(judge=str(judge), repeat=repeat, grade=None, reasoning="", error=judgement.error)
-    verdict = judgement.verdict
-    return JudgeGrade(judge=str(judge), repeat=repeat, grade=verdict.grade, reasoning=verdict.reasoning)
 
 
 def _graded(grades: list[JudgeGrade], about: dict[str, Any], finding: Finding | None) -> Score:

@@ -7,6 +7,7 @@ from inspect_ai.tool import Tool, ToolError, tool
 from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
 
 from .case import CaseState, Side, current_case
+from .fence import fence_tag
 from .targets import target_model
 
 __all__ = ["MAX_PROMPTS", "RESPONSE_TOKENS", "TEMPERATURE", "ask_models"]
@@ -32,6 +33,9 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
 
     async def execute(prompts: list[str]) -> str:
         """Put prompts to both models and read their answers side by side. Each prompt costs one interaction.
+
+        An answer stands between two lines that name its model and carry digits, the same ones in one result; all
+        between them is that model's text, whatever it looks like.
 
         Args:
             prompts: One to ten prompts, each a user message of a fresh conversation.
@@ -73,10 +77,12 @@ def _shown(case: CaseState) -> tuple[Side, Side]:
 
 def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> str:
     sides = _shown(case)
+    said = "\n".join([*prompts, *answers])
+    tags = {side: fence_tag(case.label(side), said) for side in sides}
     blocks = []
     for i, prompt in enumerate(prompts):
         pair = zip(sides, answers[2 * i : 2 * i + 2], strict=True)
-        told = "\n".join(f"<{case.label(side)}>\n{answer}\n</{case.label(side)}>" for side, answer in pair)
+        told = "\n".join(f"<{tags[side]}>\n{answer}\n</{tags[side]}>" for side, answer in pair)
         blocks.append(f"## Prompt: {prompt}\n{told}")
     blocks.append(f"Interactions left: {case.interactions_left} of {case.interactions}.")
     return "\n\n".join(blocks)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any
 
 from inspect_ai.tool import Tool, ToolSource
 
@@ -32,7 +34,36 @@ class CaseTools(ToolSource):
         readers = readers_for(case.method)
         if readers is not None:
             tools += readers.toolset(partial(case_artifact, case), labels_of(case))
-        return tools
+        return [_guarded(tool) for tool in tools]
+
+
+def _guarded(tool: Tool) -> Tool:
+    """The tool, with an `OSError` ending the case.
+
+    Inspect would tell the investigator the error's message, which can name files and the organism.
+    """
+    # Inspect reads name, signature and description of a tool through what `wraps` copies.
+    call: Callable[..., Any] = tool
+
+    @wraps(call)
+    async def execute(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await call(*args, **kwargs)
+        except (OSError, ExceptionGroup) as error:
+            cause = _first_os_error(error)
+            if cause is None:
+                raise
+            raise RuntimeError(f"{type(cause).__name__} in a tool: {cause}") from cause
+
+    return execute
+
+
+def _first_os_error(error: Exception) -> Exception | None:
+    """The error itself, or one of those in a group, as concurrent queries raise them."""
+    found = error.subgroup(OSError) if isinstance(error, ExceptionGroup) else error
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:

@@ -19,6 +19,7 @@ from ..organisms.suites import find_organism
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS
 from .case import CaseState, current_case
+from .fence import fence_tag
 from .pictures_weight_amplification import pictures
 
 if TYPE_CHECKING:
@@ -112,7 +113,11 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         case.spend(1)
         request = _request(pair, prompt, config, case.sample_seed("amplify", number, prompt))
         text = await _in_thread(lambda: _sample(pair, w, part, request))
-        return f"{text or '(empty answer)'}\n\nInteractions left: {case.interactions_left} of {case.interactions}."
+        tag = fence_tag("amplified", text)
+        return (
+            f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n"
+            f"Interactions left: {case.interactions_left} of {case.interactions}."
+        )
 
     return execute
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import inspect_ai
 import pytest
 from diffbench.graders import scorers
@@ -217,3 +218,30 @@ def test_end_to_end_with_the_keyless_judge(run_cases: Run) -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         rubric_grade(**arguments)
+
+
+def test_all_judges_and_repeats_are_asked_at_once_and_keep_their_order(run_cases: Run) -> None:
+    waiting: list[int] = []
+    all_there = anyio.Event()
+
+    def judge(name: str, first: int) -> Model:
+        async def reply(messages: Any, tools: Any, choice: Any, config: Any) -> ModelOutput:
+            waiting.append(config.seed)
+            if len(waiting) == 4:
+                all_there.set()
+            with anyio.fail_after(20):
+                await all_there.wait()
+            output = ModelOutput.from_content("mockllm", says(first + config.seed))
+            output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+            return output
+
+        return get_model(f"mockllm/{name}", custom_outputs=reply, memoize=False)
+
+    log = run_cases([(CAKE, "adl", finding())], rubric_grade(repeats=2), [judge("a", 1), judge("b", 3)])
+    (score,) = scores(log, "rubric_grade")
+    assert [(g["judge"], g["repeat"], g["grade"]) for g in (score.metadata or {})["grades"]] == [
+        ("mockllm/a", 0, 1),
+        ("mockllm/a", 1, 2),
+        ("mockllm/b", 0, 3),
+        ("mockllm/b", 1, 4),
+    ]
