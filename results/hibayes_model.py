@@ -106,9 +106,8 @@ def flat_design(design: Design, factors: Sequence[str], left_out: Sequence[str])
     terms = []
     for name in kept:
         factor = design.factors[name]
-        basis = sum_to_zero(len(factor.levels))
-        cells = {} if name == "judge" else {"index": factor.codes}
-        terms.append(Term(name, factor.levels, scale=1.0, pooled=False, basis=basis, **cells))
+        term = Term(name, factor.levels, scale=1.0, pooled=False, basis=sum_to_zero(len(factor.levels)))
+        terms.append(term if name == "judge" else replace(term, index=factor.codes))
     return replace(design, terms=tuple(terms), run_effect=False, omitted=(*left_out, _FLAT))
 
 

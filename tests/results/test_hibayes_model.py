@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.results import hibayes_model
+from diffbench.results.board import board
 from diffbench.results.hibayes import HibayesFit, hibayes_command
 from diffbench.results.hibayes_model import fit_flat
 from diffbench.results.model import design_of
@@ -118,6 +119,11 @@ def test_draws_that_cannot_be_trusted_rank_nothing(
     assert len(fitted.problems) >= 2
     assert not fitted.summary.ranked
     assert all(np.isnan(row.p_best) for row in fitted.summary.methods)
+
+
+def test_unknown_engines_are_refused_with_those_there_are(grades: pd.DataFrame) -> None:
+    with pytest.raises(ValueError, match=r"unknown engine 'pymc'; choose one of diffbench, hibayes"):
+        board(grades, engine="pymc", resamples=100)
 
 
 def random_parameters(draws: int) -> Parameters:
