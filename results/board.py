@@ -123,6 +123,7 @@ def board(
     left_out: Sequence[LeftOut] = (),
     progress: Progress | None = None,
     cores: int = 2,
+    engine: str = "diffbench",
 ) -> Board:
     """Rank the methods of a grades frame.
 
@@ -140,9 +141,11 @@ def board(
         loo: Whether it is fitted again without each organism.
         left_out: What is not in the frame; it is only passed on.
         progress: Shows the fits.
-        cores: Chains that run at once.
+        cores: Chains that run at once; HiBayES' four always do.
+        engine: ``diffbench``, the hierarchical model; or ``hibayes``, HiBayES' flat one, fitted by HiBayES.
 
     Raises:
+        FileNotFoundError: When HiBayES is to fit and is not installed.
         ValueError: For a frame that is empty or no grades frame, and for arguments out of range.
     """
     frame = check_frame(frame)
@@ -150,7 +153,7 @@ def board(
     ranked_on, notes = _contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
-        fitted = run_model(ranked_on, draws, seed, loo, progress, cores)
+        fitted = run_model(ranked_on, draws, seed, loo, progress, cores, engine)
     found = fitted.fit
     findings = findings_of(ranked_on)
     rows = _rows(ranked_on, findings, findings_of(frame), found.summary if found else None, resamples, seed)

@@ -60,8 +60,8 @@ def _facts(board: Board) -> str:
 
 
 def _ranking(board: Board) -> str:
-    if board.ranked:
-        return "hierarchical ordinal model, diagnostics passed"
+    if board.ranked and board.model:
+        return f"{board.model.name}, diagnostics passed"
     return "refused, see the notes" if board.model else "none: simple means, see the notes"
 
 
