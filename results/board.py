@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .frame import LeftOut, Progress
 
-__all__ = ["Board", "BoardRow", "Observed", "board"]
+__all__ = ["Board", "BoardRow", "Observed", "board", "contenders"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
 
@@ -147,7 +147,7 @@ def board(
     """
     frame = check_frame(frame)
     simple = leaderboard(frame, resamples=resamples, seed=seed)
-    ranked_on, notes = _contenders(frame)
+    ranked_on, notes = contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
         fitted = run_model(ranked_on, draws, seed, loo, progress, cores)
@@ -173,8 +173,8 @@ def board(
     )
 
 
-def _contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The grades that the rows rest on, and a note on those set aside."""
+def contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The grades that a ranking rests on, and a note on those set aside."""
     kinds = [baselines_of("", agent, model) for agent, model in zip(frame["agent"], frame["agent_model"], strict=True)]
     tier = [2 if "reader" in kind else 1 if "keyless" in kind else 0 for kind in kinds]
     best = min(tier)
