@@ -18,25 +18,18 @@ from .show.page import require_folder, write_whole
 __all__ = ["power"]
 
 
-class _Numbers(click.ParamType):
-    name = "numbers"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            return tuple(int(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is no list of whole numbers such as 4,8,16", param, ctx)
+def _numbers(ctx: click.Context, param: click.Parameter, value: str) -> tuple[int, ...]:  # noqa: ARG001 (click's form)
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError as error:
+        raise click.BadParameter(f"{value!r} is no list of whole numbers such as 4,8,16") from error
 
 
-class _Spread(click.ParamType):
-    name = "name=sd"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, float]:
-        name, _, number = str(value).partition("=")
-        try:
-            return name.strip(), float(number)
-        except ValueError:
-            self.fail(f"{value!r} is not of the form 'organism=0.7'; names: {', '.join(SPREADS)}", param, ctx)
+def _spreads(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, float]:  # noqa: ARG001
+    try:
+        return {name.strip(): float(sd) for name, _, sd in (given.partition("=") for given in value)}
+    except ValueError as error:
+        raise click.BadParameter(f"{value} is not of the form organism=0.7; names: {', '.join(SPREADS)}") from error
 
 
 @click.command()
@@ -46,11 +39,14 @@ class _Spread(click.ParamType):
 @click.option(
     "--scale", type=click.Choice(["grade", "logit"]), default="grade", show_default=True, help="Of effect and width."
 )
-@click.option("--organisms", type=_Numbers(), default="4,8,16,32", show_default=True, help="Numbers of organisms.")
-@click.option("--repeats", type=_Numbers(), default="1,3,5", show_default=True, help="Findings of each method on each.")
+@click.option("--organisms", callback=_numbers, default="4,8,16,32", show_default=True, help="Numbers of organisms.")
+@click.option("--repeats", callback=_numbers, default="1,3,5", show_default=True, help="Findings of a method on each.")
 @click.option("--judges", default=2, show_default=True, help=f"Grades a finding, 1 to {MOST_JUDGES}.")
 @click.option("--power", "wanted", type=click.FloatRange(0, 1, True, True), default=0.8, show_default=True)
-@click.option("--spread", "spreads", type=_Spread(), multiple=True, help="A standard deviation in place of the fit's.")
+@click.option(
+    "--spread", "spreads", callback=_spreads, multiple=True, metavar="NAME=SD",
+    help="A standard deviation in place of the fit's or the assumed one; may be repeated.",
+)  # fmt: skip
 @click.option("--simulations", type=click.IntRange(100), default=2000, show_default=True, help="Studies a design.")
 @click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
 @click.option("--seed", default=0, show_default=True, help="Of the model and of the simulation.")
@@ -65,7 +61,7 @@ def power(
     repeats: tuple[int, ...],
     judges: int,
     wanted: float,
-    spreads: tuple[tuple[str, float], ...],
+    spreads: dict[str, float],
     simulations: int,
     draws: int,
     seed: int,
@@ -80,11 +76,11 @@ def power(
     if json_file is not None:
         require_folder(json_file)
     if logs:
-        scenario = _fitted(logs, methods, dict(spreads), simulations, draws, seed, cores)
+        scenario = _fitted(logs, methods, spreads, simulations, draws, seed, cores)
     elif effect is None or methods is not None:
         raise click.UsageError("without LOGS give --effect, such as --effect 0.5, and no --methods")
     else:
-        scenario = assumed_scenario(dict(spreads), simulations, seed)
+        scenario = assumed_scenario(spreads, simulations, seed)
     if effect is not None:
         scenario = scenario.with_effect(effect, scale)
     total = len(set(organisms)) * (len(set(repeats)) + 1)

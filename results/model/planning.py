@@ -110,9 +110,9 @@ def _study(
     low, high = [], []
     for start in range(0, scenario.draws, _CHUNK):
         part = slice(start, start + _CHUNK)
-        bounds = posterior_effect(z[part], noise[part], code, scenario.sd["organism"][part])
-        low.append(bounds[0])
-        high.append(bounds[1])
+        ends = posterior_effect(z[part], noise[part], code, scenario.sd["organism"][part])
+        low.append(ends[0])
+        high.append(ends[1])
     bounds = np.column_stack([np.concatenate(low), np.concatenate(high)])
     sign = np.where(scenario.effect < 0, -1, 1)
     side = np.where(bounds[:, 0] > 0, 1, np.where(bounds[:, 1] < 0, -1, 0))

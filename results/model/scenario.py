@@ -105,7 +105,8 @@ class Scenario:
                 for cut in self.cutpoints.T:
                     at = 0.5 * (family + scatter * node - cut)[:, None]
                     found += weight * 0.5 * (np.tanh(at + half / 2) - np.tanh(at - half / 2))
-        return found / self.family.shape[1]
+        found /= self.family.shape[1]
+        return found
 
 
 def interpolated(table: Floats, first: float, step: float, at: Floats) -> Floats:

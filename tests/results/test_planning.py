@@ -230,7 +230,7 @@ def test_the_command_with_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         ([], "without LOGS give --effect"),
         (["--effect", "0.5", "--methods", "a,b"], "without LOGS give --effect"),
         (["--effect", "0.5", "--organisms", "4,many"], "'4,many' is no list of whole numbers"),
-        (["--effect", "0.5", "--spread", "run"], "'run' is not of the form"),
+        (["--effect", "0.5", "--spread", "run"], "is not of the form organism=0.7"),
     ],
 )
 def test_the_command_says_what_it_needs(options, problem) -> None:
