@@ -22,7 +22,7 @@ from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import Estimate, expected_grades
 
 EFFECT = 0.6
-DESIGNS = [(4, 3, 2), (8, 1, 2), (8, 3, 2), (16, 1, 2), (16, 3, 1), (24, 3, 2)]
+DESIGNS = [(4, 3, 2), (8, 1, 2), (8, 3, 2), (16, 1, 2), (16, 3, 1)]
 """Organisms, repeats, judges."""
 
 

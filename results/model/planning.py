@@ -5,10 +5,10 @@ eta with about the precision R I(eta), where I is the Fisher information of one 
 
     I(eta) = sum_y (dL_y / d eta)^2 / L_y,   L_y = integral of prod_j p(y_j | eta + judge_j + r) over r ~ N(0, sd_run).
 
-So each cell is simulated as ``z ~ Normal(eta, 1 / (R I(eta)))``, and the study's posterior of the two methods' effect,
-under the priors of the model, is a mixture of normals over a grid of what it would have to learn as well: the sds of
-method x organism and of method x family. Cutpoints, severities and the other sds are taken for known. Each simulated
-study has a truth of its own, a draw of the scenario.
+So each cell is simulated as ``z ~ Normal(eta, 1 / (R I))``, I averaged over organisms, and the posterior of the study's
+effect, under the priors of the model, is a mixture of normals over a grid of what it would have to learn as
+well: the sds of method x organism and of method x family. Cutpoints, severities and the other sds are taken for known.
+Each simulated study has a truth of its own, a draw of the scenario.
 """
 
 from __future__ import annotations
@@ -143,14 +143,27 @@ def _estimates(
     chosen = rng.random((draws, scenario.family.shape[1])).argsort(axis=1)[:, :families]
     added = scenario.by_family[rows, chosen]
     difference = scenario.effect[:, None] + added - added.mean(axis=1, keepdims=True)
-    level = scenario.family[rows, chosen][:, code]
-    level += scenario.sd["organism"][:, None] * rng.normal(size=(draws, organisms))
-    half = difference[:, code] / 2
-    eta = np.stack([level + half, level - half], axis=2)
-    eta += scenario.sd["method x organism"][:, None, None] * rng.normal(size=eta.shape)
-    told = interpolated(information, -_REACH, _STEP, eta) * (1e9 if repeats is None else repeats)
+    level, half = scenario.family[rows, chosen][:, code], difference[:, code] / 2
+    expected = np.stack([level + half, level - half], axis=2)
+    organism, own = (scenario.sd[name][:, None, None] for name in ("organism", "method x organism"))
+    eta = expected + organism * rng.normal(size=(draws, organisms, 1)) + own * rng.normal(size=expected.shape)
+    told = _averaged(information, expected, np.sqrt(organism**2 + own**2)) * (1e9 if repeats is None else repeats)
     noise = 1 / np.maximum(told, 1e-6)
     return eta + np.sqrt(noise) * rng.normal(size=eta.shape), noise
+
+
+def _averaged(information: Floats, expected: Floats, scatter: Floats) -> Floats:
+    """Mean information of the cells of a method and family, over organisms.
+
+    An analysis weighs a cell by what it expects of it. Weights by the cell's own predictor would pull the methods
+    together: the better one's best cells, near the highest grade, tell least.
+    """
+    x, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+    parts = zip(x, weights / weights.sum(), strict=True)
+    return sum(
+        (weight * interpolated(information, -_REACH, _STEP, expected + scatter * node) for node, weight in parts),
+        np.zeros_like(expected),
+    )
 
 
 def posterior_effect(z: Floats, noise: Floats, code: Ints, sd_organism: Floats) -> tuple[Floats, Floats]:
