@@ -274,7 +274,8 @@ def _notes(rows: tuple[BoardRow, ...], run: ModelRun | None, fitted: bool, findi
     if len(organisms) == 1:
         notes.append("One organism only: nothing says how grades would differ on another one.")
     if findings["grades"].sum() and findings["grade"].nunique() == 1:
-        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: intervals and order come from the prior alone.")
+        why = "intervals and order come from the prior alone" if fitted else "they tell no methods apart"
+        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: {why}.")
     if not (findings["family"] == CONTROL_FAMILY).any():
         notes.append("No control was run: false alarms are unknown.")
     if any(row.is_baseline for row in rows):
