@@ -15,6 +15,7 @@ from .commands_export import export
 from .commands_judges import judges
 from .commands_methods import methods
 from .commands_organisms import organisms
+from .commands_power import power
 from .commands_results import leaderboard
 from .commands_show import show
 from .commands_submit import submit
@@ -67,6 +68,7 @@ main.add_command(methods)
 main.add_command(show)
 main.add_command(adl)
 main.add_command(leaderboard)
+main.add_command(power)
 main.add_command(judges)
 main.add_command(audit)
 main.add_command(export)

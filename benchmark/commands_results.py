@@ -61,7 +61,7 @@ def leaderboard(
     no_loo: bool,
     cores: int,
 ) -> None:
-    """Rank methods by expected grade, from LOGS (files, folders, submissions).
+    """Rank methods by expected grade, from LOGS (files, folders, submissions; URLs such as s3://bucket/logs too).
 
     The grades are fitted with a hierarchical ordinal model (pip install 'diffbench[results]'); without it, or with
     --simple, they are averaged over organisms. docs/leaderboard.md says what each column is.

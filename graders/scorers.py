@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from inspect_ai.model import Model, get_model, model_roles
-from inspect_ai.scorer import Score, Scorer, Target, grouped, mean, scorer
+from inspect_ai.scorer import (
+    Metric,
+    MetricProtocol,
+    SampleScore,
+    Score,
+    Scorer,
+    Target,
+    Value,
+    grouped,
+    mean,
+    metric,
+    scorer,
+)
 from inspect_ai.solver import TaskState
 from inspect_ai.util import collect
 
@@ -16,7 +28,7 @@ from ..tools.finding import finding_of, source_of
 from .judge import JudgeGrade, grade_once, judge_prompt
 from .key_facts import match_fact, recall
 
-__all__ = ["CRASHED_GRADE", "GRADER_ROLE", "fact_recall", "false_alarm", "rubric_grade"]
+__all__ = ["CRASHED_GRADE", "GRADER_ROLE", "by_method", "fact_recall", "false_alarm", "rubric_grade"]
 
 GRADER_ROLE = "grader"
 """Model role of the judge."""
@@ -28,11 +40,24 @@ CRASHED_GRADE = 1
 NOT_APPLICABLE = "not_applicable"
 """``Score.reason`` where a scorer has nothing to say about a family."""
 
-# Inspect leaves unscored samples out before it calls a metric. No "all": that is what mean() shows.
-_METRICS = [mean(), grouped(mean(), "method", all=False)]
+
+@metric
+def by_method(counted: str = "scored") -> Metric:
+    """The mean, over all scored samples and by method; where there are none, their number under the name ``counted``.
+
+    Inspect leaves unscored samples out before it calls a metric, and shows a mean over none as nan.
+    """
+    overall, each = cast(MetricProtocol, mean()), cast(MetricProtocol, grouped(mean(), "method", all=False))
+
+    def compute(scores: list[SampleScore]) -> Value:
+        if not scores:
+            return {counted: 0.0}
+        return {"mean": cast(float, overall(scores)), **cast(dict[str, float], each(scores))}
+
+    return compute
 
 
-@scorer(metrics=_METRICS)
+@scorer(metrics=[by_method()])
 def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Scorer:
     """Grade of the finding, 1..5: the mean over judges and repeats, each of them kept in the metadata.
 
@@ -73,7 +98,7 @@ def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Sco
     return score
 
 
-@scorer(metrics=_METRICS)
+@scorer(metrics=[by_method()])
 def fact_recall() -> Scorer:
     """Share of the key facts that the finding names, 0..1; deterministic.
 
@@ -104,7 +129,7 @@ def fact_recall() -> Scorer:
     return score
 
 
-@scorer(metrics=_METRICS)
+@scorer(metrics=[by_method("controls")])
 def false_alarm() -> Scorer:
     """Whether a finding about a control claims a change: 1 if so, else 0. Other families are unscored.
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .frame import LeftOut, Progress
 
-__all__ = ["Board", "BoardRow", "Observed", "board"]
+__all__ = ["Board", "BoardRow", "Observed", "board", "contenders"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
 
@@ -150,7 +150,7 @@ def board(
     """
     frame = check_frame(frame)
     simple = leaderboard(frame, resamples=resamples, seed=seed)
-    ranked_on, notes = _contenders(frame)
+    ranked_on, notes = contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
         fitted = run_model(ranked_on, draws, seed, loo, progress, cores, engine)
@@ -176,8 +176,8 @@ def board(
     )
 
 
-def _contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The grades that the rows rest on, and a note on those set aside."""
+def contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The grades that a ranking rests on, and a note on those set aside."""
     kinds = [baselines_of("", agent, model) for agent, model in zip(frame["agent"], frame["agent_model"], strict=True)]
     tier = [2 if "reader" in kind else 1 if "keyless" in kind else 0 for kind in kinds]
     best = min(tier)
@@ -277,7 +277,8 @@ def _notes(rows: tuple[BoardRow, ...], run: ModelRun | None, fitted: bool, findi
     if len(organisms) == 1:
         notes.append("One organism only: nothing says how grades would differ on another one.")
     if findings["grades"].sum() and findings["grade"].nunique() == 1:
-        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: intervals and order come from the prior alone.")
+        why = "intervals and order come from the prior alone" if fitted else "they tell no methods apart"
+        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: {why}.")
     if not (findings["family"] == CONTROL_FAMILY).any():
         notes.append("No control was run: false alarms are unknown.")
     if any(row.is_baseline for row in rows):

@@ -169,6 +169,12 @@ def test_false_alarm_is_for_controls_only(run_cases: Run) -> None:
     assert metrics(log, "false_alarm") == {"mean": pytest.approx(1 / 3), "adl": 0.5, "kl": 0.0}
 
 
+def test_where_nothing_is_scored_the_summary_says_so(run_cases: Run) -> None:
+    log = run_cases([(CAKE, "adl", finding()), (CAKE, "kl", finding())], [false_alarm(), fact_recall()])
+    assert metrics(log, "false_alarm") == {"controls": 0.0}
+    assert set(metrics(log, "fact_recall")) == {"mean", "adl", "kl"}
+
+
 def test_a_control_with_a_truth_of_its_own_has_no_recall_and_naming_it_is_no_alarm(run_cases: Run) -> None:
     cases = [
         (GENERIC, "adl", finding("It writes encyclopedic entries.")),
