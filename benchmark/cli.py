@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 import click
+from rich.text import Text
 
 from .commands_adl import adl
 from .commands_artifacts import artifacts, diff
@@ -14,6 +15,7 @@ from .commands_judges import judges
 from .commands_methods import methods
 from .commands_organisms import organisms
 from .commands_results import leaderboard
+from .commands_run import run
 from .commands_show import show
 from .commands_submit import submit
 
@@ -30,6 +32,11 @@ class _Group(click.Group):
             if os.environ.get("DIFFBENCH_TRACEBACK"):
                 raise
             raise click.ClickException(_message(error)) from error
+        except Exception as error:
+            # Inspect's own, of a private module: its text is markup, written for users.
+            if type(error).__name__ != "PrerequisiteError":
+                raise
+            raise click.ClickException(Text.from_markup(str(vars(error)["message"])).plain) from error
 
 
 def _message(error: Exception) -> str:
@@ -53,6 +60,7 @@ main.add_command(artifacts)
 main.add_command(methods)
 main.add_command(show)
 main.add_command(adl)
+main.add_command(run)
 main.add_command(leaderboard)
 main.add_command(judges)
 main.add_command(export)
