@@ -108,7 +108,7 @@ def case_samples(
 
     Raises:
         MissingArtifactsError: Naming the artifacts that are missing and the commands that compute them.
-        ValueError: When an artifact is broken, a method needs weights that a pair does not have, or a rubric is unknown.
+        ValueError: When an artifact is broken, a method needs weights that a pair lacks, or a rubric is unknown.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     for organism in organisms:

@@ -24,9 +24,9 @@ DEFAULT_TOKENS: CaseTokens = {
 }
 """Of one case with 10 interactions and one judge asked once, where no log tells.
 
-The policies without a language model on the default organisms of the embedded suite, mean over all methods (28 cases),
-counted by ``benchmarks/case_tokens.py``. They take five turns and write tersely. A language model takes more turns, each
-of which reads all before it again, and writes more.
+The policies without a language model on the default organisms of the embedded suite, mean over all methods (28
+cases), counted by ``benchmarks/case_tokens.py``. They take five turns and write tersely. A language model takes more
+turns, each of which reads all before it again, and writes more.
 """
 
 _FREE = ModelCost(input=0.0, output=0.0, input_cache_write=0.0, input_cache_read=0.0)
@@ -101,7 +101,7 @@ def _shares(job: Job, sweep: Sweep) -> Iterator[tuple[str, str, float]]:
 
 
 def _case_tokens(job: Job, plan: Plan) -> tuple[CaseTokens, int]:
-    """Mean of the cases of this method, agent and model, else of this agent and model, else the defaults; and of how many."""
+    """Mean of the cases of this method, agent and model, else of this agent and model; else the defaults."""
     alike = [log for log in plan.logs if _same(log, job, "agent", "model") and log.cases]
     close = [log for log in alike if _same(log, job, "methods")] or alike
     cases = [tokens for log in close for tokens in log.cases.values()]

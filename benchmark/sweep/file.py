@@ -157,7 +157,8 @@ def load_sweep(path: Path) -> Sweep:
     try:
         return Sweep.model_validate(data)
     except ValidationError as error:
-        lines = dict.fromkeys(f"  {_place(e['loc'])}: {_message(e['type'], e['msg'], e['loc'])}" for e in error.errors())
+        told = [(_place(e["loc"]), _message(e["type"], e["msg"], e["loc"])) for e in error.errors()]
+        lines = dict.fromkeys(f"  {place}: {message}" for place, message in told)
         raise ValueError(f"{path}: not a valid sweep (see docs/sweeps.md)\n" + "\n".join(lines)) from error
 
 

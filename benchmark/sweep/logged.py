@@ -94,14 +94,13 @@ def logs_of(folder: Path) -> list[Logged]:
         return []
     found = []
     for info in list_eval_logs(str(folder.resolve())):
+        path = info.name.removeprefix("file://")
         try:
             header = read_eval_log(info, header_only=True)
-            found.append(_logged(info.name.removeprefix("file://"), header, read_eval_log_sample_summaries(info)))
+            found.append(_logged(path, header, read_eval_log_sample_summaries(info)))
         except damage() as error:
-            raise ValueError(
-                f"{info.name.removeprefix('file://')}: no readable log ({type(error).__name__}: {error}); move it away, "
-                "its cases will run again"
-            ) from error
+            why = f"{type(error).__name__}: {error}"
+            raise ValueError(f"{path}: no readable log ({why}); move it away, its cases will run again") from error
     return found
 
 

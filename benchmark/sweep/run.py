@@ -38,6 +38,7 @@ def run_plan(plan: Plan) -> Outcome:
         [task_with(job.task, model=job.model, model_roles=roles) for job in plan.jobs if job.task is not None],
         log_dir=str(plan.folder),
         retry_attempts=sweep.limits.retry_attempts,
+        retry_immediate=sweep.limits.retry_attempts > 0,
         model=None,
         epochs=sweep.epochs,
         fail_on_error=True,

@@ -80,8 +80,9 @@ def _sums(plan: Plan, costs: Sequence[Cost]) -> list[str]:
     if unpriced:
         lines[-1] += f" and that of {', '.join(unpriced)}: no price is known, put it under prices"
     guessed = sum(not cost.measured for cost in left)
-    source = f"tokens of a case: measured in the folder's logs for {len(left) - guessed} tasks, defaults for {guessed}"
-    lines.append(source + ("; models take more turns than the defaults have, so run a few cases first" if guessed else ""))
+    lines.append(f"tokens of a case: measured in the logs for {len(left) - guessed} tasks, defaults for {guessed}")
+    if guessed:
+        lines[-1] += "; models take more turns than the defaults have, so run a few cases first"
     limit = plan.sweep.limits.cost_limit
     return lines + ([f"by cost_limit at most about {limit * (cases - done):,.2f} US dollars"] if limit else [])
 
