@@ -31,6 +31,7 @@ def run(file: Path, log_dir: Path | None, only_plan: bool, yes: bool) -> None:
     plan = make_plan(file, log_dir or Path("logs") / file.stem)
     register_prices(plan.sweep)
     costs = estimate(plan)
+    click.echo(f"{file}: {len(plan.jobs)} tasks, logs in {plan.folder}")
     console.print(plan_table(plan, costs))
     click.echo("\n".join(plan_notes(plan, costs)))
     if only_plan:

@@ -23,7 +23,7 @@ def plan_table(plan: Plan, costs: Sequence[Cost]) -> Table:
         plan: The tasks.
         costs: The estimate for each of them.
     """
-    table = Table(title=f"{plan.file.name}: {len(plan.jobs)} tasks, logs in {plan.folder}", title_justify="left")
+    table = Table()
     told = [_told(job, plan.sweep) for job in plan.jobs]
     shown = [name for name in told[0] if len({row[name] for row in told}) > 1] or ["method"]
     for name in shown:
@@ -76,9 +76,10 @@ def _sums(plan: Plan, costs: Sequence[Cost]) -> list[str]:
     dollars = sum(cost.dollars for cost in left)
     if not unpriced and not dollars and all(map(is_keyless, (*plan.sweep.models, *plan.sweep.judges))):
         return [*lines, "estimated cost: none; policies without a language model use no tokens, the targets run here"]
-    lines.append(f"estimated cost: {dollars:,.2f} US dollars")
+    known = f"{dollars:,.2f} US dollars" if dollars or not unpriced else "unknown"
+    lines.append(f"estimated cost: {known}")
     if unpriced:
-        lines[-1] += f" and that of {', '.join(unpriced)}: no price is known, put it under prices"
+        lines[-1] += f", without {', '.join(unpriced)}: no price is known, put it under prices"
     guessed = sum(not cost.measured for cost in left)
     lines.append(f"tokens of a case: measured in the logs for {len(left) - guessed} tasks, defaults for {guessed}")
     if guessed:
