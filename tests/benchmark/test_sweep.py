@@ -21,8 +21,9 @@ from diffbench.results.frame import grades_frame
 from inspect_ai.model import ModelInfo, set_model_info
 from scripted_models import SCRIPTS, Server
 
-MODEL, JUDGE = "openai-api/local/straight", "openai-api/local/judge"
-TURNS = len(SCRIPTS["straight"].turns)
+# A script that asks the targets nothing, so that no process loads weights.
+MODEL, JUDGE = "openai-api/local/wrong_then_right", "openai-api/local/judge"
+TURNS = len(SCRIPTS["wrong_then_right"].turns)
 REQUESTS = TURNS + 1
 """Of a case: the investigator's turns and one grade."""
 SECONDS = 300.0
