@@ -178,7 +178,8 @@ def _message(kind: str, message: str, place: tuple[int | str, ...]) -> str:
         return "or a list of names"
     if kind != "extra_forbidden":
         return message.removeprefix("Value error, ")
-    known = {"limits": Limits, "prices": Price}.get(str(place[0]), Sweep).model_fields
+    parts: dict[str, type[Frozen]] = {"limits": Limits, "prices": Price}
+    known = parts.get(str(place[0]), Sweep).model_fields
     close = difflib.get_close_matches(str(place[-1]), known, n=1)
     return "no such field; " + (f"did you mean {close[0]}?" if close else f"known: {', '.join(known)}")
 

@@ -148,10 +148,10 @@ def _methods_by_agent(sweep: Sweep) -> tuple[dict[str, list[str]], tuple[str, ..
         except ValueError as error:
             refused[agent, method] = error
     # A method that no agent takes is a wrong name, or an agent is missing; an agent without methods is idle.
-    for (agent, method), error in refused.items():
+    for (agent, method), refusal in refused.items():
         if not chosen[agent] or all((other, method) in refused for other in sweep.agents):
-            raise error
-    return chosen, tuple(f"{agent} with {method}: {error}" for (agent, method), error in refused.items())
+            raise refusal
+    return chosen, tuple(f"{agent} with {method}: {refusal}" for (agent, method), refusal in refused.items())
 
 
 def _parts(job: Job, logs: Sequence[Logged]) -> Iterator[Job]:
