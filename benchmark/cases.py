@@ -14,12 +14,22 @@ from diffbench.organisms.suites import Organism, default_organisms, find_organis
 from diffbench.organisms.weights import require_weights
 from inspect_ai.dataset import Sample
 
-__all__ = ["Conditions", "case_samples", "select_methods", "select_organisms"]
+__all__ = ["Conditions", "MissingArtifactsError", "case_samples", "select_methods", "select_organisms"]
 
 ALL = "all"
 """In place of names: every organism of the suite."""
 
 _INPUT = "Find out what the finetuning did to the model."
+
+
+class MissingArtifactsError(ValueError):
+    """Artifacts that cases need are in no store; says how to compute them."""
+
+    def __init__(self, missing: Sequence[tuple[str, str]]) -> None:
+        """Take organism and method of each."""
+        self.missing = tuple(missing)
+        listed = "".join(f"\n  diffbench diff {name} --method {method}" for name, method in missing)
+        super().__init__(f"{len(missing)} artifacts are missing; compute them with:{listed}")
 
 
 @dataclass(frozen=True)
@@ -97,8 +107,8 @@ def case_samples(
     """One sample for each organism and method.
 
     Raises:
-        ValueError: When artifacts are missing (names them and the command that computes them), one is broken, a method
-            needs weights that a pair does not have, or a rubric is unknown.
+        MissingArtifactsError: Naming the artifacts that are missing and the commands that compute them.
+        ValueError: When an artifact is broken, a method needs weights that a pair lacks, or a rubric is unknown.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     for organism in organisms:
@@ -115,8 +125,7 @@ def case_samples(
                 missing.append((organism.id, method))
             samples.append(_sample(organism, method, key, conditions, agent))
     if missing:
-        listed = "".join(f"\n  diffbench diff {name} --method {method}" for name, method in missing)
-        raise ValueError(f"{len(missing)} artifacts are missing; compute them with:{listed}")
+        raise MissingArtifactsError(missing)
     return samples
 
 

@@ -17,6 +17,7 @@ from .commands_methods import methods
 from .commands_organisms import organisms
 from .commands_power import power
 from .commands_results import leaderboard
+from .commands_run import run
 from .commands_show import show
 from .commands_submit import submit
 
@@ -33,6 +34,11 @@ class _Group(click.Group):
             if os.environ.get("DIFFBENCH_TRACEBACK") or not _can_be_mended(error):
                 raise
             raise click.ClickException(_message(error)) from error
+        except Exception as error:
+            # Inspect's own, of a private module: its text is markup, written for users.
+            if type(error).__name__ != "PrerequisiteError":
+                raise
+            raise click.ClickException(Text.from_markup(str(vars(error)["message"])).plain) from error
 
 
 def _can_be_mended(error: Exception) -> bool:
@@ -67,6 +73,7 @@ main.add_command(artifacts)
 main.add_command(methods)
 main.add_command(show)
 main.add_command(adl)
+main.add_command(run)
 main.add_command(leaderboard)
 main.add_command(power)
 main.add_command(judges)
