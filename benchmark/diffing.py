@@ -11,8 +11,32 @@ from diffbench.organisms.suites import unknown_name
 from inspect_ai import Task, task
 from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset
+from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
 AGENTS = ("investigator", "blackbox", "method_agent", "evidence_reader")
+
+_SCORES = {"rubric_grade": "grade", "fact_recall": "facts", "false_alarm": "false alarm"}
+# The input and the target are the same in all samples; what they are about stands in the id.
+_LISTED = ("sampleStatus", "sampleId", "epoch", "answer")
+_LISTED_LAST = ("tokens", "duration", "error", "limit")
+_VIEWER = ViewerConfig(
+    task_samples_view=TaskSamplesView(
+        name="cases",
+        columns=[
+            *(TaskSamplesColumn(id=name) for name in _LISTED),
+            *(TaskSamplesColumn.score(name) for name in _SCORES),
+            *(TaskSamplesColumn(id=name) for name in _LISTED_LAST),
+        ],
+        score_labels=_SCORES,
+        score_color_scales={
+            "rubric_grade": ScoreColorScale(palette="good-high", min=1, max=5),
+            "fact_recall": ScoreColorScale(palette="good-high", min=0, max=1),
+            "false_alarm": ScoreColorScale(palette="good-low", min=0, max=1),
+        },
+        color_scales_enabled=True,
+    )
+)
+"""How ``inspect view`` lists the cases."""
 
 
 @task
@@ -72,6 +96,7 @@ def diffing(
         scorer=[rubric_grade(_names(judges), judge_repeats), fact_recall(), false_alarm()],
         fail_on_error=False,
         score_on_error=True,
+        viewer=_VIEWER,
     )
 
 
