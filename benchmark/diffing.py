@@ -16,7 +16,8 @@ from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesVie
 AGENTS = ("investigator", "blackbox", "method_agent", "evidence_reader")
 
 _SCORES = {"rubric_grade": "grade", "fact_recall": "facts", "false_alarm": "false alarm"}
-# The input and the target are the same in all samples; what they are about stands in the id.
+# The same in all samples; what a case is about stands in its id.
+_HIDDEN = ("input", "target")
 _LISTED = ("sampleStatus", "sampleId", "epoch", "answer")
 _LISTED_LAST = ("tokens", "duration", "error", "limit")
 _VIEWER = ViewerConfig(
@@ -26,6 +27,7 @@ _VIEWER = ViewerConfig(
             *(TaskSamplesColumn(id=name) for name in _LISTED),
             *(TaskSamplesColumn.score(name) for name in _SCORES),
             *(TaskSamplesColumn(id=name) for name in _LISTED_LAST),
+            *(TaskSamplesColumn(id=name, visible=False) for name in _HIDDEN),
         ],
         score_labels=_SCORES,
         score_color_scales={
