@@ -7,6 +7,7 @@ Needs the package ``openai-agents``, whose import name is ``agents``. Run:
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 from agents.tool_context import ToolContext
@@ -18,7 +19,6 @@ from inspect_ai.agent import Agent, AgentState, agent, agent_bridge
 from inspect_ai.model import ChatMessageAssistant, execute_tools, messages_to_openai_responses
 from inspect_ai.tool import Tool, ToolDef
 from inspect_ai.tool import ToolCall as InspectCall
-from pydantic_core import from_json
 
 from agents import Agent as SDKAgent
 from agents import (
@@ -81,11 +81,8 @@ def sdk_tool(tool: Tool) -> FunctionTool:
     definition = ToolDef(tool)
 
     async def invoke(context: ToolContext[Any], arguments: str) -> str:
-        try:
-            given, problem = from_json(arguments or "{}"), None
-        except ValueError as error:
-            given, problem = {}, f"The arguments are no JSON: {error}"
-        call = InspectCall(id=context.tool_call_id, function=definition.name, arguments=given, parse_error=problem)
+        # The bridge made the text from arguments that Inspect had parsed already.
+        call = InspectCall(id=context.tool_call_id, function=definition.name, arguments=json.loads(arguments))
         results, _ = await execute_tools([ChatMessageAssistant(content="", tool_calls=[call])], [tool])
         (result,) = results
         return result.error.message if result.error else result.text

@@ -97,22 +97,23 @@ def test_the_pages_package_is_found_by_name(run: Callable[..., EvalLog], tmp_pat
 def test_the_pages_function_ends_with_text(run: Callable[..., EvalLog], server: Server, tmp_path: Path) -> None:
     file = tmp_path / "function_agent.py"
     file.write_text(on_the_page("function_agent.py"), encoding="utf-8")
-    arguments = ("-T", "methods=kl", "-T", "organisms=alpha", "--model", "openai-api/local/plain_text")
+    arguments = ("-T", "methods=blackbox", "-T", "organisms=alpha", "--model", "openai-api/local/plain_text")
     (sample,) = run(f"{file}@function_agent", *arguments, **local(server)).samples or []
     assert scored(sample)["finding_source"] == "completion"
     assert (scored(sample)["verdict"], scored(sample)["confidence"]) == ("changed", 0.9)
     (request,) = server.requests
-    assert "What the method kl found" in request["messages"][0]["content"]
+    assert "Find out what the finetuning did" in request["messages"][0]["content"]
 
 
 @needs_sdk
 def test_an_agent_of_the_openai_sdk_works_a_case(run: Callable[..., EvalLog]) -> None:
-    (sample,) = run(SDK, "-T", "methods=kl", "-T", "organisms=alpha").samples or []
+    (sample,) = run(SDK, "-T", "methods=blackbox", "-T", "organisms=alpha").samples or []
     case = sample.store_as(CaseState)
     assert (case.finding_source, case.interactions_used) == ("submit", 2)
     assert sample.scores is not None
     assert sample.scores["rubric_grade"].value in (1, 2, 3, 4, 5)
-    assert [call for call in tool_calls(sample) if call in {"kl_texts", "submit"}] == ["kl_texts", "submit"]
+    assert {"ask_models", "submit"} <= set(tool_calls(sample))
+    assert tool_calls(sample)[-1] == "submit"
     asked = [event.model for event in sample.events if event.event == "model"]
     assert {"keyless/investigator", "organism/tiny.alpha@base", "organism/tiny.alpha@finetuned"} <= set(asked)
 
@@ -121,9 +122,15 @@ def test_an_agent_of_the_openai_sdk_works_a_case(run: Callable[..., EvalLog]) ->
 @pytest.mark.parametrize(
     ("script", "turns", "source", "used", "refusals"),
     [
-        ("overspends", 20, "submit", 2, ["Interaction budget: 5 asked for, 2 of 2 left."]),
+        ("overspends", 20, "submit", 1, ["Interaction budget: 5 asked for, 2 of 2 left."]),
         ("wrong_then_right", 20, "submit", 0, ["verdict"]),
-        ("malformed", 20, "submit", 0, ["no JSON", "prompts", "prompts"]),
+        (
+            "malformed",
+            20,
+            "submit",
+            0,
+            ["'prompts' is a required property", "not of type 'array'", "Additional properties"],
+        ),
         ("only_asks", 2, "submit", 2, []),
         ("forced_wrong", 2, "completion", 0, []),
     ],
