@@ -121,17 +121,17 @@ def bare_loop(seen: dict[str, EvalSample], generations: bool) -> Solver:
         sample = seen[str(state.sample_id)]
         results = iter([m.text for m in sample.messages if isinstance(m, ChatMessageTool)])
 
-        async def respond(**kwargs: Any) -> str:
-            if generations:
-                for _ in kwargs.get("prompts", ()):
-                    for role in ("target_base", "target_finetuned"):
-                        await get_model(role=role).generate("Tell me something interesting.")
-            return next(results)
+        def trivial(info: ToolInfo) -> ToolDef:
+            async def respond(**kwargs: Any) -> str:
+                if generations:
+                    for _ in kwargs.get("prompts", ()):
+                        for role in ("target_base", "target_finetuned"):
+                            await get_model(role=role).generate("Tell me something interesting.")
+                return next(results)
 
-        *tools, submit = [
-            ToolDef(respond, name=info.name, description=info.description, parameters=info.parameters)
-            for info in tools_of(sample)
-        ]
+            return ToolDef(respond, name=info.name, description=info.description, parameters=info.parameters)
+
+        *tools, submit = map(trivial, tools_of(sample))
         loop = react(
             prompt=AgentPrompt(
                 prompt_text("investigator"), handoff_prompt=None, assistant_prompt=None, submit_prompt=None
