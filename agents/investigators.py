@@ -100,7 +100,8 @@ async def _investigate(
     model = investigator_model()
     loop = react(
         prompt=AgentPrompt(prompt_text("investigator"), handoff_prompt=None, assistant_prompt=None, submit_prompt=None),
-        tools=[case_tools(temperature=temperature, max_tokens=response_tokens)],
+        # Made once: what Inspect reads from a tool (its signature and docstring) it reads again for each new one.
+        tools=await case_tools(temperature=temperature, max_tokens=response_tokens).tools(),
         model=model,
         on_continue=_while_turns_are_left(turns),
         submit=AgentSubmit(tool=submit(), name="submit", answer_only=True, keep_in_messages=True),

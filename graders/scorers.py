@@ -40,6 +40,9 @@ CRASHED_GRADE = 1
 NOT_APPLICABLE = "not_applicable"
 """``Score.reason`` where a scorer has nothing to say about a family."""
 
+_HOW_NAMED = {"exact": "named", "abstract": "vaguely named", "none": "not named"}
+"""A key fact in an explanation, by ``FactMatch.kind``."""
+
 
 @metric
 def by_method(counted: str = "scored") -> Metric:
@@ -118,7 +121,7 @@ def fact_recall() -> Scorer:
         text = "\n".join((finding.description, *finding.evidence)) if finding else ""
         matches = [match_fact(fact, text) for fact in spec.key_facts]
         facts = [{"fact": m.fact, "kind": m.kind, "term": m.term, "value": m.value} for m in matches]
-        lines = [f"{m.value:g}  {m.fact}" + (f"  [{m.kind}: {m.term}]" if m.term else "") for m in matches]
+        lines = [f"{_HOW_NAMED[m.kind]}{f' ({m.term})' if m.term else ''}: {m.fact}" for m in matches]
         return Score(
             value=recall(matches),
             answer=finding.description if finding else None,
@@ -170,7 +173,11 @@ def _resolve(names: list[str] | None) -> list[Model]:
 
 def _graded(grades: list[JudgeGrade], about: dict[str, Any], finding: Finding | None) -> Score:
     metadata = {"grades": [grade.model_dump() for grade in grades], **about}
-    lines = [f"{g.judge}, repeat {g.repeat}: {g.grade or 'no grade'}\n{g.error or g.reasoning}" for g in grades]
+    stated = [f"{g.grade} of 5" if g.grade else "no grade" for g in grades]
+    lines = [
+        f"{g.judge}, repeat {g.repeat}: {said}\n{g.error or g.reasoning}"
+        for g, said in zip(grades, stated, strict=True)
+    ]
     explanation = "\n\n".join(lines) if finding else "no finding: the case ended without one, which counts as grade 1"
     answer = finding.description if finding else None
     given = [entry.grade for entry in grades if entry.grade is not None]

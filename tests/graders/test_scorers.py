@@ -61,8 +61,8 @@ def test_each_grade_of_several_judges_and_repeats_is_kept(run_cases: Run, mock_j
         "confidence": 0.75,
         "finding_source": "submit",
     }
-    assert "poor" in (score.explanation or "")
-    assert "fine" in (score.explanation or "")
+    assert "mockllm/strict, repeat 0: 1 of 5\npoor" in (score.explanation or "")
+    assert "mockllm/kind, repeat 1: 4 of 5\nfine" in (score.explanation or "")
     assert [config.seed for _, config in calls] == [0, 1, 0, 1]
 
 
@@ -153,6 +153,8 @@ def test_fact_recall_by_hand(run_cases: Run) -> None:
     assert score.metadata is not None
     assert [fact["value"] for fact in score.metadata["facts"]] == [1, 0, 1, 0.5, 0, 0, 1]
     assert score.value == pytest.approx(3.5 / 7)
+    told = [line.partition(":")[0].partition(" (")[0] for line in (score.explanation or "").splitlines()]
+    assert told == ["named", "not named", "named", "vaguely named", "not named", "not named", "named"]
 
 
 def test_false_alarm_is_for_controls_only(run_cases: Run) -> None:

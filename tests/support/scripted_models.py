@@ -91,6 +91,7 @@ SCRIPTS = {
         (TALK,), forced=use("submit", {**GOOD, "verdict": "perhaps"}, "VERDICT: no_narrow_change\nThey are alike.")
     ),
     "only_asks": Script((ask(1),), forced=SUBMIT),
+    "plain_text": Script((Reply("VERDICT: changed\nCONFIDENCE: 0.9\nIt speaks of an owl."),)),
 }
 JUDGES = {
     "judge": ['{"reasoning": "names the owl", "grade": 4}'],
