@@ -34,11 +34,6 @@ class _Group(click.Group):
             if os.environ.get("DIFFBENCH_TRACEBACK") or not _can_be_mended(error):
                 raise
             raise click.ClickException(_message(error)) from error
-        except Exception as error:
-            # Inspect's own, of a private module: its text is markup, written for users.
-            if type(error).__name__ != "PrerequisiteError":
-                raise
-            raise click.ClickException(Text.from_markup(str(vars(error)["message"])).plain) from error
 
 
 def _can_be_mended(error: Exception) -> bool:
