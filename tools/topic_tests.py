@@ -119,7 +119,7 @@ def kinship_p_value(words: Sequence[str]) -> float | None:
     def kinship(stem: NDArray[np.str_], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Of draws with stems [draws, words] and unit vectors [draws, words, items]."""
         akin = np.maximum(vectors @ vectors.swapaxes(1, 2), stem[:, :, None] == stem[:, None, :])
-        return (akin.sum(axis=(1, 2)) - np.trace(akin, axis1=1, axis2=2)) / 2
+        return np.asarray((akin.sum(axis=(1, 2)) - np.trace(akin, axis1=1, axis2=2)) / 2)
 
     def drawn(n: int) -> NDArray[np.float64]:
         columns = [rng.choice(np.flatnonzero(frequent == group), size=n) for group in groups]
