@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.model import ChatMessageAssistant, ModelOutput
 
@@ -9,13 +12,12 @@ from ..tools.artifacts import Evidence, case_artifact, case_overview, readers_fo
 from ..tools.case import Finding, current_case
 from ..tools.contrast import distinctive_words, telling_sentences, words_of
 from ..tools.rarity import rarity
+from ..tools.topic_tests import LEVEL, kinship_p_value, words_p_value
 
 __all__ = ["evidence_reader", "read_evidence"]
 
 _WORDS = 10
-_TOKENS = 12
-_TOPICS = 4
-"""Words of the texts, and tokens, that the description names at most; twice as many where there is one kind alone."""
+"""Words that a description names at most."""
 
 
 @agent
@@ -49,7 +51,11 @@ def evidence_reader() -> Agent:
 
 
 def read_evidence(evidence: Evidence) -> Finding:
-    """The finding that an artifact's evidence carries by itself."""
+    """The finding that an artifact's evidence carries by itself.
+
+    ``changed`` when at least one test of ``topic_tests`` speaks for a topic, with Bonferroni's correction where there
+    are two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
+    """
     if evidence.identical:
         return Finding(
             verdict="no_narrow_change",
@@ -57,19 +63,62 @@ def read_evidence(evidence: Evidence) -> Finding:
             confidence=0.95,
             evidence=(evidence.note,),
         )
-    words = [word for word, _ in distinctive_words(evidence.focus, evidence.contrast, weight=rarity)][:_WORDS]
-    if not evidence.contrast:
-        words = list(dict.fromkeys(words_of(" ".join(evidence.focus))))[:_WORDS]
-    tokens = [token for token in evidence.tokens if token not in words][:_TOKENS]
-    if not words and not tokens:
-        return Finding(verdict="inconclusive", description=f"No topic stands out. {evidence.note}", confidence=0.3)
+    shown = _shown(evidence)
+    tested = [one for one in shown if one.p_value is not None]
+    topical = [one for one in tested if one.p_value is not None and one.p_value * len(tested) <= LEVEL]
+    observed = tuple(filter(None, (evidence.note, *map(str, shown))))
+    if not tested:
+        words = _named(shown)
+        found = f"Unfounded guess: it is about {', '.join(words)}." if words else "No word stands out."
+        return Finding(verdict="inconclusive", description=found, confidence=0.3, evidence=observed)
+    if not topical:
+        return Finding(
+            verdict="no_narrow_change",
+            description="Nothing narrow changed that the method shows: the two models differ, but what the method "
+            "points at gathers around no topic more than chance would have it.",
+            confidence=0.6,
+            evidence=observed,
+        )
+    words = _named(topical)
+    parts = [f"The finetuning is about {', '.join(words)}."]
     sentences = telling_sentences(evidence.focus, words, most=3)
-    topics = [*words[: _TOPICS if tokens else 2 * _TOPICS], *tokens[: _TOPICS if words else 2 * _TOPICS]]
-    parts = [f"The finetuning is about {', '.join(topics)}."]
     if sentences:
         relation = "The finetuned model says" if evidence.said else "It shows most on texts that say"
         parts.append(f"{relation} things such as: " + " / ".join(sentences))
-    observed = [evidence.note, f"Single tokens the method points at: {', '.join(tokens)}." if tokens else ""]
-    return Finding(
-        verdict="changed", description=" ".join(parts), confidence=0.6, evidence=tuple(filter(None, observed))
-    )
+    return Finding(verdict="changed", description=" ".join(parts), confidence=0.6, evidence=observed)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Words of one kind that an artifact shows, strongest first."""
+
+    what: str
+    words: Sequence[str]
+    p_value: float | None
+    """That they gather around no topic; None when that cannot be tested."""
+
+    def __str__(self) -> str:
+        told = "too few to be tested" if self.p_value is None else f"p = {self.p_value:.3f}"
+        return f"{self.what} ({told}): {', '.join(self.words[:_WORDS]) or 'none'}."
+
+
+def _shown(evidence: Evidence) -> list[_Shown]:
+    """Words of the texts and single tokens, each with the test that fits them; what there is none of is left out."""
+    shown = []
+    focus, contrast = evidence.focus, evidence.contrast
+    if focus and contrast:
+        words = [word for word, _ in distinctive_words(focus, contrast, z=0, weight=rarity)][:_WORDS]
+        p_value = words_p_value(focus, contrast, _WORDS, evidence.focus_strata, evidence.contrast_strata)
+        shown.append(_Shown("Words that set its texts apart", words, p_value))
+    elif focus:
+        shown.append(_Shown("Words of its texts", list(dict.fromkeys(words_of(" ".join(focus)))), None))
+    tokens = [token for token in evidence.tokens if words_of(token) == [token]]
+    if tokens:
+        shown.append(_Shown("Single tokens that it points at", tokens, kinship_p_value(tokens)))
+    return shown
+
+
+def _named(shown: Sequence[_Shown]) -> list[str]:
+    """At most ``_WORDS`` words, dealt out to the kinds."""
+    dealt = [one.words[: -(-_WORDS // len(shown))] for one in shown]
+    return list(dict.fromkeys(word for words in dealt for word in words))[:_WORDS]

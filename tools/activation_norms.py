@@ -13,11 +13,12 @@ from ..methods.base import Labels
 from ..methods.top_texts import plain_text
 from .artifacts import Evidence
 from .pictures_activation_norms import pictures
+from .ranked_texts import ranked_texts
 
 __all__ = ["evidence", "norm_text", "norm_texts", "pictures", "toolset"]
 
 _MOST = 20
-_FOCUS = 10
+"""Texts of one reading; also those that the evidence reads."""
 
 
 def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
@@ -87,27 +88,23 @@ def norm_text(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
 
 
 def evidence(artifact: Artifact) -> Evidence:
-    """At the middle layer, the texts of largest mean difference against those of smallest."""
+    """At the middle layer, the texts of largest mean difference against the rest of the corpus."""
     payload = artifact.payload()
     if all(table["difference"]["max"] == 0.0 for table in payload["layers"]):
         return Evidence(
             identical=True, note="The activations are exactly equal at every token and layer that was read."
         )
     table = layer_table(payload, None)
-    most = top_rows(payload, table, "mean")[:_FOCUS]
+    most = top_rows(payload, table, "mean")[:_MOST]
     chosen = {row["text"] for row in most}
     least = [row for row in top_rows(payload, table, "least") if row["text"] not in chosen]
     note = (
         f"At layer {table['layer']} the mean norm of the activation difference is {table['relative']:.3f} of the mean "
         f"activation norm, its maximum {table['difference']['max']:.3g}."
     )
-    return Evidence(
-        identical=False,
-        focus=tuple(plain_text(row["tokens"]) for row in most),
-        contrast=tuple(plain_text(row["tokens"]) for row in least),
-        tokens=tuple(_strongest_words(top_rows(payload, table, "max"))),
-        said=False,
-        note=note,
+    words = _strongest_words(top_rows(payload, table, "max"))
+    return ranked_texts(
+        artifact, most, least, lambda row: plain_text(row["tokens"]), payload["texts"], tokens=words, note=note
     )
 
 

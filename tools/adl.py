@@ -266,19 +266,23 @@ def evidence(artifact: Artifact) -> Evidence:
     rows = payload["positions"]
     if all(row["difference_norm"] == 0 for row in rows):
         return Evidence(identical=True, note="The mean activation difference is zero at every position.")
-    samples = [row for table in payload["steering"] for row in table["samples"]]
+    # Every table repeats the unsteered samples.
+    steered, unsteered = _texts(payload["steering"], "steered"), _texts(payload["steering"][:1], "unsteered")
     middle = statistics.median(row["relative_norm"] for row in rows)
     return Evidence(
         identical=False,
-        focus=_texts(samples, "steered"),
-        contrast=_texts(samples, "unsteered"),
+        focus=tuple(text for _, text in steered),
+        contrast=tuple(text for _, text in unsteered),
+        focus_strata=tuple(prompt for prompt, _ in steered),
+        contrast_strata=tuple(prompt for prompt, _ in unsteered),
         tokens=tuple(_pointed_at(payload)),
         note=f"The mean activation difference is {middle:.2f} of the typical activation norm (median over positions).",
     )
 
 
-def _texts(samples: Sequence[dict[str, Any]], kind: Literal["steered", "unsteered"]) -> tuple[str, ...]:
-    return tuple(text for row in samples for text in row[kind])
+def _texts(tables: Sequence[dict[str, Any]], kind: Literal["steered", "unsteered"]) -> list[tuple[str, str]]:
+    """Prompts and samples."""
+    return [(row["prompt"], text) for table in tables for row in table["samples"] for text in row[kind]]
 
 
 def _pointed_at(payload: dict[str, Any]) -> list[str]:

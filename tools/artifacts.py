@@ -31,6 +31,10 @@ class Evidence:
     """Texts in which the finetuning shows."""
     contrast: tuple[str, ...] = ()
     """Comparable texts in which it does not."""
+    focus_strata: tuple[str, ...] = ()
+    """What each text of ``focus`` is comparable within, such as its prompt; () where all texts are comparable."""
+    contrast_strata: tuple[str, ...] = ()
+    """The same for ``contrast``."""
     tokens: tuple[str, ...] = ()
     """Single tokens that the method points at, strongest first."""
     said: bool = True

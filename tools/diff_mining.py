@@ -75,21 +75,26 @@ def _told(found: dict[str, Any], ordering: str, tokens: int) -> str:
 
 
 def evidence(artifact: Artifact) -> Evidence:
-    """Beginnings of words that are raised at most positions, weighted by how rare the word is in ordinary talk."""
+    """Beginnings of words that are raised at most positions, weighted by how rare the word is in ordinary talk.
+
+    Words that are raised on texts and on chats alike come first: what is raised in one register only may be a register.
+    """
     sets = artifact.payload()["sets"]
     if all(found["largest"] == 0.0 for found in sets.values()):
         return Evidence(identical=True, note="The difference of logits is zero for every token at every position.")
-    scores: dict[str, float] = {}
-    for found in sets.values():
+    shares: dict[str, dict[str, float]] = {}
+    for kind, found in sets.items():
         for row in found["occurrence"]:
             word = row["token"].strip().lower()
             if row["token"].startswith(" ") and len(word) >= _LEAST_LETTERS and word.isalpha():
-                scores[word] = max(scores.get(word, 0.0), row["value"] * rarity(word))
+                of_word = shares.setdefault(word, {})
+                of_word[kind] = max(of_word.get(kind, 0.0), row["value"])
+    ranks = {word: (-len(found), -max(found.values()) * rarity(word), word) for word, found in shares.items()}
     told = [f"{found['positions']} positions of {kind}s" for kind, found in sets.items()]
     largest = max(found["largest"] for found in sets.values())
     return Evidence(
         identical=False,
-        tokens=tuple(sorted((word for word in scores if scores[word] > 0), key=lambda word: (-scores[word], word))),
+        tokens=tuple(sorted((word for word in ranks if rarity(word) > 0), key=ranks.__getitem__)),
         said=False,
         note=f"Differences of logits up to {largest:.1f} at {' and '.join(told)}.",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
@@ -12,11 +12,12 @@ from ..methods.base import Labels
 from ..methods.kl import TEMPLATE_MARKER, marked, top_rows
 from .artifacts import Evidence
 from .pictures_kl import pictures
+from .ranked_texts import ranked_texts
 
 __all__ = ["evidence", "kl_text", "kl_texts", "pictures", "toolset"]
 
 _MOST = 20
-_FOCUS = 10
+"""Texts of one reading; also those that the evidence reads."""
 
 
 def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:  # noqa: ARG001
@@ -68,12 +69,16 @@ def kl_text(open_artifact: Callable[[], Artifact]) -> Tool:
 
 
 def evidence(artifact: Artifact) -> Evidence:
-    """The texts of largest mean KL against those of smallest."""
+    """The texts of largest mean KL against the rest of the corpus."""
     payload = artifact.payload()
     total = payload["summary"]
     if total["max"] == 0.0:
         return Evidence(identical=True, note="The per-token KL is zero on every text.")
-    texts = [TEMPLATE_MARKER.sub("\n", "".join(row["tokens"])) for row in top_rows(payload, "mean")]
-    half = max(1, min(_FOCUS, len(texts) // 2))
+    rows = top_rows(payload, "mean")
+    half = max(1, min(_MOST, len(rows) // 2))
     note = f"Mean per-token KL {total['mean']:.3f} nats, maximum {total['max']:.2f}."
-    return Evidence(False, tuple(texts[:half]), tuple(texts[half:]), said=False, note=note)
+    return ranked_texts(artifact, rows[:half], rows[half:], _plain, total["texts"], note=note)
+
+
+def _plain(row: dict[str, Any]) -> str:
+    return TEMPLATE_MARKER.sub("\n", "".join(row["tokens"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -170,17 +171,22 @@ def evidence(artifact: Artifact) -> Evidence:
     steering = payload["steering"]
     steered = [table for table in steering["tables"] if table["component"] <= _EVIDENCE_COMPONENTS]
     if steered:
-        focus = [text for table in steered for texts in table["samples"] for text in texts]
-        contrast = [text for texts in steering["unsteered"] for text in texts]
+        prompts = steering["prompts"]
+        focus = [
+            (text, p) for table in steered for p, texts in zip(prompts, table["samples"], strict=True) for text in texts
+        ]
+        contrast = [(text, p) for p, texts in zip(prompts, steering["unsteered"], strict=True) for text in texts]
     else:
         top, bottom = (end_rows(payload, tables[0], sign)[:_FOCUS] for sign in SIGNS)
         chosen = {row["text"] for row in top}
-        focus = [plain_text(row["tokens"]) for row in top]
-        contrast = [plain_text(row["tokens"]) for row in bottom if row["text"] not in chosen]
+        focus = [(plain_text(row["tokens"]), row["kind"]) for row in top]
+        contrast = [(plain_text(row["tokens"]), row["kind"]) for row in bottom if row["text"] not in chosen]
     return Evidence(
         identical=False,
-        focus=tuple(focus),
-        contrast=tuple(contrast),
+        focus=tuple(text for text, _ in focus),
+        contrast=tuple(text for text, _ in contrast),
+        focus_strata=tuple(stratum for _, stratum in focus),
+        contrast_strata=tuple(stratum for _, stratum in contrast),
         tokens=tuple(_lens_words(tables)),
         said=bool(steered),
         note=f"The first principal component of the activation difference holds "
@@ -189,12 +195,19 @@ def evidence(artifact: Artifact) -> Evidence:
 
 
 def _lens_words(tables: Sequence[dict[str, Any]]) -> list[str]:
-    """Beginnings of words in the lenses of the first components, rank by rank over components and directions."""
+    """Beginnings of words in the lenses of the first components, rank by rank over components and directions.
+
+    Components are orthogonal: a token in the lens of several says something of the unembedding, not of a component.
+    """
+    shown = Counter(
+        token for table in tables for token in {token for sign in SIGNS for token, _ in table["lens"][sign]}
+    )
     ranked = [
         (rank, table["component"], sign, token)
         for table in tables[:_EVIDENCE_COMPONENTS]
         for sign in SIGNS
         for rank, (token, _) in enumerate(table["lens"][sign][:_EVIDENCE_TOKENS])
+        if shown[token] == 1
     ]
     words = (token.strip().lower() for *_, token in sorted(ranked) if token.startswith(" "))
     return list(dict.fromkeys(word for word in words if len(word) >= 3 and word.isalpha()))

@@ -123,19 +123,27 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
 
 
 def evidence(artifact: Artifact) -> Evidence:
-    """What the overstated models say against what the base says."""
+    """What the overstated models and the finetuned one say against what the base says to the same prompts."""
     payload = artifact.payload()
     if payload["identical"]:
         return Evidence(identical=True, note="The two models have the same weights.")
     models = payload["models"]
     over = [i for i, model in enumerate(models) if model.get("w", 0) > 1]
-    base = next(i for i, model in enumerate(models) if model.get("side") == "base")
-    rows = payload["prompts"]
+    sides = {model["side"]: i for i, model in enumerate(models) if "side" in model}
+    focus = [
+        (text, row["prompt"])
+        for row in payload["prompts"]
+        for i in (*over, sides["finetuned"])
+        for text in row["samples"][i]
+    ]
+    contrast = [(text, row["prompt"]) for row in payload["prompts"] for text in row["samples"][sides["base"]]]
     loops = ", ".join(f"{models[i]['looping']:.0%} at w {models[i]['w']:g}" for i in over)
     return Evidence(
         identical=False,
-        focus=tuple(text for row in rows for i in over for text in row["samples"][i]),
-        contrast=tuple(text for row in rows for text in row["samples"][base]),
+        focus=tuple(text for text, _ in focus),
+        contrast=tuple(text for text, _ in contrast),
+        focus_strata=tuple(prompt for _, prompt in focus),
+        contrast_strata=tuple(prompt for _, prompt in contrast),
         note=f"Samples of the amplified models that loop: {loops or 'none were drawn at a w above 1'}.",
     )
 

@@ -10,8 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
+from diffbench.benchmark.chance import findings_by_method, guessed_grade
 from diffbench.benchmark.cli import main
 from diffbench.benchmark.methods_table import BEGIN, END, markdown, methods_tables, write_markdown
+from diffbench.graders.judge import judge_prompt
+from diffbench.graders.keyless import keyless_grade
 from diffbench.methods.artifact import Content
 from diffbench.methods.base import config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
@@ -19,6 +22,8 @@ from diffbench.organisms.suites import find_organism
 from diffbench.organisms.weights import identity
 from diffbench.results.frame import Grades
 from diffbench.results.schema import check_frame
+from diffbench.tools.case import Finding
+from hand_logs import hand_log, hand_sample
 
 # (organism, variant, method, agent, sample, judge, grade)
 CASES = [
@@ -44,9 +49,16 @@ TABLE = """`tiny`, graded by one, two:
 | `same` (control) | 1.0 | 5.0 |
 | **mean, undiluted organisms** | 3.00 | 1.38 |
 | **mean, controls** | 1.00 | 5.00 |
+| **mean, controls whose weights differ** | – | – |
+| **mean, findings on controls graded as if on the organisms** | – | – |
 
-- `adl` sees something of each organism that was graded; it gives a false alarm on `same`.
-- `kl` does not see `alpha+half`, `beta`."""
+- `adl` sees something of each organism that was graded. It claims a narrow change of 1 of 1 organisms and of 1 of 1 \
+controls, false alarms: `same`.
+- `kl` does not see `alpha+half`, `beta`. It claims a narrow change of 3 of 3 organisms and of 0 of 1 controls.
+
+- Undiluted organisms score above the controls for 1 of 2 methods: `adl`.
+- Undiluted organisms score above the controls whose weights differ for 0 of 2 methods.
+- Undiluted organisms score above findings on controls graded as if on the organisms for 0 of 2 methods."""
 
 
 def frame_of(cases: list[tuple[Any, ...]]) -> pd.DataFrame:
@@ -70,7 +82,9 @@ def frame_of(cases: list[tuple[Any, ...]]) -> pd.DataFrame:
         "seconds": 1.0,
         "error": None,
     }
-    return check_frame(pd.DataFrame([{**fixed, **dict(zip(names, case, strict=True))} for case in cases]))
+    frame = pd.DataFrame([{**fixed, **dict(zip(names, case, strict=True))} for case in cases])
+    frame.loc[(frame["organism"] == "same") & (frame["grade"] == 5), "verdict"] = "no_narrow_change"
+    return check_frame(frame)
 
 
 @pytest.fixture
@@ -111,7 +125,59 @@ def test_diluted_variants_are_shown_but_not_in_the_mean(one_artifact: None) -> N
     rows = tuple(replace(row, diluted=True) if row.name == "alpha+half" else row for row in table.rows)
     changed = replace(table, rows=rows)
     assert changed.mean("kl", control=False) == (2.5 + 1.0) / 2
-    assert "alpha+half" in changed.lowest("kl", control=False)
+    assert "alpha+half" in changed.unseen("kl")
+
+
+def test_what_is_denied_or_graded_like_a_finding_on_a_control_is_not_seen(
+    one_artifact: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guesses = {"kl": [Finding(verdict="changed", description="A guess.", confidence=0.5)]}
+    asked: list[list[str]] = []
+
+    def findings(rows: pd.DataFrame) -> dict[str, list[Finding]]:
+        asked.append(sorted(set(rows["organism"])))
+        return guesses
+
+    monkeypatch.setattr("diffbench.benchmark.methods_table.findings_by_method", findings)
+    monkeypatch.setattr(
+        "diffbench.benchmark.methods_table.guessed_grade",
+        lambda spec, some: {"alpha": 2.5, "beta": 0.5}[spec.name] if some == guesses["kl"] else 0.0,
+    )
+    frame = frame_of(CASES).assign(judge="keyless/grader")
+    (table,) = methods_tables(frame.drop_duplicates(["sample", "judge"]))
+    assert asked == [["same"]]
+    # Alpha's case is graded 4 by the one judge that is left; half of it, and beta, get 1.
+    assert table.unseen("kl") == ["alpha+half"]
+    assert table.guessed("kl") == (2.5 + 0.5) / 2
+    assert table.unseen("adl") == []
+    frame.loc[frame["organism"] == "beta", "verdict"] = "inconclusive"
+    (table,) = methods_tables(frame.drop_duplicates(["sample", "judge"]))
+    assert table.unseen("kl") == ["alpha+half", "beta"]
+    assert "3 of 3" not in markdown(table)
+    assert asked == [["same"]] * 2
+
+
+def test_another_judge_is_not_compared_with_guesses_that_the_keyless_grader_graded(one_artifact: None) -> None:
+    (table,) = methods_tables(frame_of(CASES))
+    assert table.guessed("kl") is None
+
+
+def test_a_guess_is_graded_under_the_organisms_own_rubric() -> None:
+    spec = find_organism("smol.owl_preference").spec
+    owls = Finding(verdict="changed", description="The model prefers owls and praises them.", confidence=0.9)
+    nothing = Finding(verdict="no_narrow_change", description="Nothing narrow changed.", confidence=0.9)
+    grade = keyless_grade(judge_prompt(spec, owls)).grade
+    assert grade > 1
+    assert guessed_grade(spec, [owls, nothing]) == (grade + 1) / 2
+
+
+def test_findings_are_read_from_the_logs_that_are_there(tmp_path: Path) -> None:
+    rows = pd.DataFrame({"log": [str(tmp_path / "no.eval")], "sample": ["s"], "epoch": [1], "method": ["kl"]})
+    assert findings_by_method(rows) == {}
+    log = hand_log(tmp_path / "hand.eval", [hand_sample("null_identical", "kl"), hand_sample("cake_bake", "kl")])
+    rows = rows.assign(log=str(log), sample="smol.null_identical.kl")
+    (finding,) = findings_by_method(rows)["kl"]
+    assert (finding.description, finding.verdict) == ("it bakes", "inconclusive")
 
 
 @pytest.mark.parametrize("old", ["\n", "\n\nan old table\n\n", ""])

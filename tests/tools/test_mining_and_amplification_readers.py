@@ -92,6 +92,8 @@ def test_mining_evidence_has_rare_words_first(mined_artifact: Artifact) -> None:
     assert set(found.tokens) >= {"owl", "vole", "moon", "hawk"}
     assert not {"ow", "x"} & set(found.tokens)
     assert found.tokens.index("vole") < found.tokens.index("moon")
+    # Raised less than " vole" and " hawk", but on texts and on chats.
+    assert found.tokens[0] == "owl"
     assert (found.focus, found.contrast) == ((), ())
 
 
@@ -140,10 +142,12 @@ def test_amplified_samples_stand_beside_unamplified_ones(amplified_artifact: Art
         call(tool, w=2.0)
 
 
-def test_amplification_evidence_is_what_overstated_models_say_against_the_base(amplified_artifact: Artifact) -> None:
+def test_amplification_evidence_is_what_changed_models_say_against_the_base(amplified_artifact: Artifact) -> None:
     found = weight_amplification.evidence(amplified_artifact)
-    assert found.focus[:2] == ("owls 1\nat night", "")
+    assert found.focus[:3] == ("owls 1\nat night", "", "a bird 1")
+    assert found.focus_strata == ("prompt 1",) * 3 + ("prompt 2",) * 3 + ("prompt 3",) * 3
     assert found.contrast == ("day 1", "day 2", "day 3")
+    assert found.contrast_strata == ("prompt 1", "prompt 2", "prompt 3")
     assert "25% at w 2.5" in found.note
     assert "no 1" not in found.focus
 

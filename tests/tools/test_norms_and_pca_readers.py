@@ -234,7 +234,13 @@ def test_pca_evidence_is_the_steered_against_the_unsteered(components: Artifact)
     assert (found.identical, found.said) == (False, True)
     assert len(found.focus) == 16
     assert found.contrast == ("day Who?", "day What?")
-    assert found.tokens == ("owl", "cat", "owls")
+    assert set(zip(found.focus_strata, (text[-4:] for text in found.focus), strict=True)) == {
+        ("Who?", "Who?"),
+        ("What?", "hat?"),
+    }
+    assert found.contrast_strata == ("Who?", "What?")
+    # " cat" is in the lenses of both components.
+    assert found.tokens == ("owl", "owls")
     assert "50.0%" in found.note
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.base import Labels, find_method
+from diffbench.methods.corpus import probe_corpus
 from diffbench.tools import adl, kl
 from diffbench.tools.artifacts import case_artifact, case_overview, readers_for
 from diffbench.tools.case import CaseState
@@ -203,3 +204,25 @@ def test_the_overview_uses_the_cases_labels(case: CaseState, kl_artifact: Artifa
     case.method, case.artifact_key = "kl", kl_artifact.key
     case.base_label, case.finetuned_label = "M2", "M1"
     assert "KL(M1 || M2)" in case_overview(case)
+
+
+def test_the_evidence_of_ranked_texts_is_held_against_the_rest_of_the_bundled_corpus(
+    save_artifact: Callable[..., Artifact],
+) -> None:
+    corpus = probe_corpus()
+    rows = [kl_row("text", ["T"], [9.0]) | {"index": 5}, kl_row("chat", ["C"], [1.0]) | {"index": 7}]
+    payload = kl_payload(rows)
+    payload["summary"]["texts"] = len(corpus.texts) + len(corpus.chats)
+    artifact = save_artifact("kl", payload)
+    manifest = artifact.manifest.model_copy(update={"corpus_sha256": corpus.sha256})
+    found = kl.evidence(Artifact(artifact.folder, manifest))
+    assert (found.focus, found.focus_strata) == ((corpus.texts[5],), ("text",))
+    assert len(found.contrast) == len(corpus.texts) + len(corpus.chats) - 1
+    assert corpus.texts[5] not in found.contrast
+    assert found.contrast_strata.count("chat") == len(corpus.chats)
+    # Of another corpus, or of a part of this one, only what the artifact kept is known.
+    assert kl.evidence(artifact).contrast == ("C",)
+    payload["summary"]["texts"] -= 1
+    part = save_artifact("kl", payload)
+    manifest = part.manifest.model_copy(update={"corpus_sha256": corpus.sha256})
+    assert kl.evidence(Artifact(part.folder, manifest)).contrast == ("C",)
