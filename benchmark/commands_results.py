@@ -45,7 +45,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
 @click.option("--seed", default=0, show_default=True, help="Of the model and of the bootstrap.")
 @click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the organisms.")
-@click.option("--no-loo", is_flag=True, help="Do not fit again without each organism.")
+@click.option(
+    "--loo/--no-loo", default=None, help="Fit again without each organism; by default where it takes minutes at most."
+)
 @click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once; HiBayES' four do.")
 def leaderboard(
     logs: tuple[str, ...],
@@ -58,7 +60,7 @@ def leaderboard(
     draws: int,
     seed: int,
     resamples: int,
-    no_loo: bool,
+    loo: bool | None,
     cores: int,
 ) -> None:
     """Rank methods by expected grade, from LOGS (files, folders, submissions; URLs such as s3://bucket/logs too).
@@ -78,7 +80,7 @@ def leaderboard(
     made = None
     if not simple or html is not None or form == "html":
         made = board(
-            grades.frame, draws, seed, resamples=resamples, model=not simple, loo=not no_loo,
+            grades.frame, draws, seed, resamples=resamples, model=not simple, loo=loo,
             left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
         )  # fmt: skip
     if html is not None and made is not None:

@@ -119,7 +119,7 @@ def board(
     *,
     resamples: int = 2000,
     model: bool = True,
-    loo: bool = True,
+    loo: bool | None = None,
     left_out: Sequence[LeftOut] = (),
     progress: Progress | None = None,
     cores: int = 2,
@@ -138,7 +138,7 @@ def board(
         seed: Of the model and of the bootstrap.
         resamples: Of the bootstrap.
         model: Whether the model is fitted at all.
-        loo: Whether it is fitted again without each organism.
+        loo: Whether it is fitted again without each organism; None: where that will take minutes at most.
         left_out: What is not in the frame; it is only passed on.
         progress: Shows the fits.
         cores: Chains that run at once; HiBayES' four always do.

@@ -28,6 +28,10 @@ ENGINES = {"diffbench": "hierarchical ordinal model", "hibayes": "HiBayES' flat 
 _FITTED_DRAWS = 100
 _NODES = 15
 _MORE, _MORE_TUNING = 4, 1500
+_REFIT = 0.35
+"""Time of a fit without an organism, to that of the whole fit with 500 draws."""
+_PATIENCE = 300.0
+"""Seconds of such fits that are spent unasked."""
 _INSTALL = "pip install 'diffbench[results]'"
 _FLAT_NOTES = (
     "Intervals of HiBayES' flat model are too narrow, and P(A > B), P(best) and ranks too sure: it takes grades of one "
@@ -94,7 +98,7 @@ class Fitted:
 
 
 def run_model(
-    frame: pd.DataFrame, draws: int, seed: int, loo: bool, progress: Progress | None, cores: int, engine: str
+    frame: pd.DataFrame, draws: int, seed: int, loo: bool | None, progress: Progress | None, cores: int, engine: str
 ) -> Fitted:
     """Fit the model, and fit it again without each organism; a note where either cannot be done.
 
@@ -117,7 +121,11 @@ def run_model(
         return Fitted(None, None, (f"The model could not be fitted: {error}",))
     if isinstance(found, FlatFit):
         return Fitted(found, None, (*again, *_FLAT_NOTES))
-    if not loo:
+    expected = _REFIT * found.seconds * len(found.design.factors["organism"].levels)
+    if loo is None and expected > _PATIENCE:
+        why = f"would have taken about {expected / 60:.0f} minutes; ask for it with --loo"
+        return Fitted(found, None, (*again, f"Leave-one-organism-out {why}."))
+    if loo is False:
         return Fitted(found, None, (*again, "Leave-one-organism-out was switched off."))
     stable = _with_stability(found, frame, progress, cores)
     return replace(stable, notes=(*again, *stable.notes))

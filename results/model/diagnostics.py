@@ -145,7 +145,7 @@ def cell_log_likelihood(layout: Layout, parameters: Parameters) -> Floats:
     eta = layout.predictor(parameters)
     judge = parameters.effects.get("judge", np.zeros((parameters.draws, 1)))
     sd_run = parameters.spread("run")
-    x, weights = np.polynomial.hermite_e.hermegauss(nodes_for(design) if design.run_effect else 1)
+    x, weights = np.polynomial.hermite_e.hermegauss(nodes_for(design, float(sd_run.max())) if design.run_effect else 1)
     log_weights = np.log(weights / weights.sum())
     cell_of_pattern = np.repeat(np.arange(design.cells), np.diff(design.cell_start))
     cell_of_code = np.repeat(cell_of_pattern, np.diff(design.pattern_start))

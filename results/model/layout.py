@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,8 @@ __all__ = ["CONCENTRATION", "RUN_SCALE", "Layout", "Parameters", "nodes_for"]
 
 RUN_SCALE = 1.0
 """Scale of the half-normal prior of the run effect's sd."""
+
+_MOST_NODES = 64
 
 CONCENTRATION = 2.0
 """Of the Dirichlet prior of the grade probabilities of the average cell."""
@@ -127,9 +130,17 @@ class Layout:
                 eta += parameters.effects[term.name][:, term.index]
         return eta
 
-    def arrays(self) -> tuple[Any, ...]:
-        """What `density.log_density` takes after the vector and the gradient, in its order."""
-        design, nodes = self.design, nodes_for(self.design)
+    def sd_run(self, vector: Floats) -> float:
+        """The run effect's sd in a vector, 0 where there is none."""
+        return abs(float(vector[len(self.pooled) - 1])) if self.design.run_effect else 0.0
+
+    def arrays(self, sd_run: float = 0.0) -> tuple[Any, ...]:
+        """What `density.log_density` takes after the vector and the gradient, in its order.
+
+        Args:
+            sd_run: About what the run effect's sd is; the larger, the more nodes.
+        """
+        design, nodes = self.design, nodes_for(self.design, sd_run)
         x, weights = np.polynomial.hermite_e.hermegauss(nodes if design.run_effect else 1)
         columns, starts, values = self._sparse()
         kinds = np.array([self.pooled.index(t.name) if t.pooled else -1 for t in design.terms], dtype=np.int64)
@@ -185,7 +196,12 @@ class Layout:
         )
 
 
-def nodes_for(design: Design) -> int:
-    """Gauss-Hermite nodes: more where a run has more grades, whose likelihood is then narrower in the run's effect."""
+def nodes_for(design: Design, sd_run: float) -> int:
+    """Gauss-Hermite nodes: more where a run has more grades, whose likelihood is then narrower in the run's effect.
+
+    And more where runs scatter more: the distance between nodes is ``sd_run`` times about ``pi / sqrt(nodes)``. Eight
+    of them at sd 2 pull the sd down by up to half its posterior sd in 432 grades, 32 do not.
+    """
     most = int(np.diff(design.pattern_start).max())
-    return 8 if most <= 6 else 12 if most <= 16 else 20
+    nodes = 8 if most <= 6 else 12 if most <= 16 else 20
+    return min(_MOST_NODES, 4 * math.ceil(nodes * max(1.0, sd_run) ** 2 / 4))

@@ -10,7 +10,7 @@ import numpy as np
 
 from .layout import Layout
 from .terms import Floats
-from .whitening import Whitening, whiten
+from .whitening import Whitening, mode_of, whiten
 
 __all__ = ["Draws", "compiled_density", "sample"]
 
@@ -31,11 +31,16 @@ class Draws:
         return self.vectors.reshape(-1, self.vectors.shape[-1])
 
 
-def compiled_density(layout: Layout) -> Callable[[Floats], tuple[float, Floats]]:
-    """The log density and its gradient as a function of the flat vector (compiled on first use, then cached)."""
+def compiled_density(layout: Layout, sd_run: float = 0.0) -> Callable[[Floats], tuple[float, Floats]]:
+    """The log density and its gradient as a function of the flat vector (compiled on first use, then cached).
+
+    Args:
+        layout: How the vector is read.
+        sd_run: About what the run effect's sd is; it decides the number of nodes.
+    """
     from .density import log_density
 
-    arrays = layout.arrays()
+    arrays = layout.arrays(sd_run)
 
     def density(vector: Floats, **_: object) -> tuple[float, Floats]:
         # A copy: the sampler's own array may be read-only, which is another type and would be compiled for anew.
@@ -53,8 +58,11 @@ def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cor
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    density = compiled_density(layout)
-    whitening = whiten(density, layout.start(seed))  # Compiles, too, before threads start.
+    density, mode = compiled_density(layout), layout.start(seed)
+    for _ in range(2):  # Compiles, too, before threads start.
+        mode = mode_of(density, mode)
+        density = compiled_density(layout, layout.sd_run(mode))
+    whitening = whiten(density, mode)
 
     def expand(*_: object) -> Callable[..., dict[str, Floats]]:
         return _keep

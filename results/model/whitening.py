@@ -9,7 +9,7 @@ import numpy as np
 
 from .terms import Floats
 
-__all__ = ["Whitening", "whiten"]
+__all__ = ["Whitening", "mode_of", "whiten"]
 
 LARGEST = 3000
 """Length of the vector up to which a dense matrix is cheaper than the steps it saves."""
@@ -35,25 +35,28 @@ class Whitening:
         return vectors
 
 
-def whiten(density: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Whitening | None:
-    """The inverse square root of the curvature at the mode (Laplace's approximation), or None for a long vector.
-
-    It is a change of coordinates only: where the posterior is not normal it costs steps, not correctness. Ridges that
-    it straightens: an organism's effect against its family's, and both against the cutpoints.
-    """
+def mode_of(density: Callable[[Floats], tuple[float, Floats]], start: Floats) -> Floats:
+    """Where the density is highest, about: a few hundred steps uphill (L-BFGS) from ``start``."""
     from scipy.optimize import minimize
-
-    size = len(start)
-    if size > LARGEST:
-        return None
 
     def falling(vector: Floats) -> tuple[float, Floats]:
         value, gradient = density(vector)
         return -value, -gradient
 
-    centre = minimize(falling, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x
-    slope, curvature = density(centre)[1], np.empty((size, size))
+    return np.asarray(minimize(falling, start, jac=True, method="L-BFGS-B", options={"maxiter": 500}).x)
+
+
+def whiten(density: Callable[[Floats], tuple[float, Floats]], mode: Floats) -> Whitening | None:
+    """The inverse square root of the curvature at the mode (Laplace's approximation), or None for a long vector.
+
+    It is a change of coordinates only: where the posterior is not normal it costs steps, not correctness. Ridges that
+    it straightens: an organism's effect against its family's, and both against the cutpoints.
+    """
+    size = len(mode)
+    if size > LARGEST:
+        return None
+    slope, curvature = density(mode)[1], np.empty((size, size))
     for i, step in enumerate(np.eye(size) * _STEP):
-        curvature[i] = (slope - density(centre + step)[1]) / _STEP
+        curvature[i] = (slope - density(mode + step)[1]) / _STEP
     values, axes = np.linalg.eigh((curvature + curvature.T) / 2)
-    return Whitening(centre, (axes / np.sqrt(np.maximum(np.abs(values), _FLATTEST))) @ axes.T)
+    return Whitening(mode, (axes / np.sqrt(np.maximum(np.abs(values), _FLATTEST))) @ axes.T)

@@ -357,3 +357,15 @@ def test_order_without_single_organisms(graded: pd.DataFrame, monkeypatch: pytes
     assert [row[0] for row in rows] == list(names)
     assert [row[2] for row in rows] == ["changed"] * 2 + ["same"] * 4
     assert "67%" in section(made, "stability").note
+
+
+def test_refits_that_would_take_long_are_left_to_be_asked_for(
+    graded: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(*args: object, **kwargs: object) -> object:
+        return dataclasses.replace(prior_fit(*args, **kwargs), seconds=400.0)
+
+    monkeypatch.setattr(board_model, "fit", slow)
+    made = board(graded)
+    assert made.stability is None
+    assert "Leave-one-organism-out would have taken about 14 minutes; ask for it with --loo." in made.notes

@@ -123,19 +123,20 @@ def test_far_tails_neither_underflow_nor_lose_their_gradient(frame: pd.DataFrame
     assert density(vector)[0] == -np.inf
 
 
-def test_forty_grades_of_one_finding_are_integrated(frame: pd.DataFrame) -> None:
+@pytest.mark.parametrize("sd", [0.8, 2.0])
+def test_forty_grades_of_one_finding_are_integrated(frame: pd.DataFrame, sd: float) -> None:
     one = frame.iloc[[0, 1]].assign(grade=[1, 5])
     many = pd.concat([one.assign(judge_repeat=i, grade=[1, 5]) for i in range(20)])
     layout = Layout(design_of(many))
-    density = compiled_density(layout)
+    density = compiled_density(layout, sd)
     vector = layout.start(0)
-    vector[0] = 0.8
+    vector[0] = sd
     at = layout.parameters(vector[None])
     cut, judge = at.cutpoints[0], at.effects["judge"][0]
 
     def likelihood(r: float) -> float:
-        lowest = stats.logistic.cdf(cut[0] - judge[0] - 0.8 * r)
-        highest = stats.logistic.sf(cut[3] - judge[1] - 0.8 * r)
+        lowest = stats.logistic.cdf(cut[0] - judge[0] - sd * r)
+        highest = stats.logistic.sf(cut[3] - judge[1] - sd * r)
         return float(stats.norm.pdf(r) * (lowest * highest) ** 20)
 
     expected = math.log(integrate.quad(likelihood, -9, 9, epsabs=0, epsrel=1e-10)[0])

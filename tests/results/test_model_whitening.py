@@ -24,7 +24,7 @@ def test_a_normal_density_gets_its_covariance() -> None:
         return -0.5 * float((vector - mean) @ precision @ (vector - mean)), slope
 
     # Scales that need no floor: it only holds back directions of which neither data nor priors tell anything.
-    found = whitening.whiten(density, np.zeros(6))
+    found = whitening.whiten(density, whitening.mode_of(density, np.zeros(6)))
     assert found is not None
     held = np.linalg.eigvalsh(covariance) < 1 / whitening._FLATTEST
     values = np.linalg.eigvalsh(found.root @ found.root)
