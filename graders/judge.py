@@ -18,7 +18,7 @@ from ..tools.case import BASE, FINETUNED, Finding
 from ..tools.json_objects import json_objects
 from .rubric import rubric_of
 
-__all__ = ["JudgeGrade", "JudgeVerdict", "Judgement", "ask_judge", "judge_prompt", "parse_verdict"]
+__all__ = ["JudgeGrade", "JudgeVerdict", "Judgement", "ask_judge", "judge_prompt", "parse_verdict", "prompt_hashes"]
 
 Grade = Annotated[int, Field(strict=True, ge=1, le=5)]
 
@@ -91,6 +91,12 @@ def judge_prompt(
         tag=_fence_tag(encoded),
         finding=encoded,
     )
+
+
+def prompt_hashes(spec: OrganismSpec) -> dict[str, str]:
+    """Of the judge's two prompts and the rubric, the first 12 digits of the SHA-256 of each, for the log."""
+    texts = {name: _template(name).template for name in ("judge", "repair")} | {"rubric": rubric_of(spec).text}
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
 
 
 def parse_verdict(reply: str) -> JudgeVerdict:
