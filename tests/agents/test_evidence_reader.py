@@ -50,3 +50,20 @@ def test_without_a_contrast_the_words_themselves_are_told() -> None:
 def test_the_reader_says_the_same_each_time() -> None:
     evidence = Evidence(False, OWLS, PLAIN, tokens=("owl",))
     assert read_evidence(evidence) == read_evidence(evidence)
+
+
+def test_evidence_of_several_methods_is_put_together() -> None:
+    nothing = Evidence(identical=True, note="KL is zero.")
+    assert read_evidence(nothing, nothing).verdict == "no_narrow_change"
+    found = read_evidence(
+        Evidence(False, OWLS, PLAIN, tokens=("feathers", "beak"), note="Large."),
+        Evidence(False, tokens=("talons", "feathers"), note="Small."),
+        nothing,
+    )
+    assert found.verdict == "changed"
+    assert found.description.startswith("The finetuning is about owls, feathers, talons, beak.")
+    assert found.evidence[0] == "Large. Small. KL is zero."
+    assert (
+        "finetuned model says"
+        not in read_evidence(Evidence(False, OWLS, PLAIN), Evidence(False, OWLS, said=False)).description
+    )
