@@ -68,7 +68,7 @@ def brief(case: CaseState, framing: Framing, blind: bool, hint: str = "") -> str
     means = (
         "No queries are possible in this case." if case.interactions == 0 else "Spend them well; none can be won back."
     )
-    if case.tool_budgets:
+    if case.tool_budgets and case.interactions:
         means += f"\nSome tools have a budget of their own within that. {case.unspent()}"
     return Template(prompt_text("brief")).substitute(
         base_label=min(case.base_label, case.finetuned_label),

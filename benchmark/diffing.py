@@ -78,6 +78,8 @@ def diffing(
         raise unknown_name("agent", agent, AGENTS)
     chosen = select_methods(_names(methods), agent)
     check_tools(tool_budgets or {}, chosen)
+    if agent == "llm_reader" and tool_budgets:
+        raise ValueError("agent llm_reader has no tools: leave tool_budgets out, or use agent=method_agent")
     granted = 0 if agent == "llm_reader" else interactions
     swept = [
         Conditions(granted, one_framing, one_blind, seed, one_hint, tool_budgets or {})

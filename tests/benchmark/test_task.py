@@ -193,6 +193,7 @@ def test_defaults_leave_no_suffix(bench: Any) -> None:
         ({"methods": "kl+adl,adl+kl"}, r"adl\+kl named more than once"),
         ({"methods": "kl+blackbox"}, "blackbox has nothing to read"),
         ({"agent": "llm_reader"}, "agent llm_reader has nothing to read in method blackbox"),
+        ({"agent": "llm_reader", "methods": "kl", "tool_budgets": {"ask_models": 1}}, "llm_reader has no tools"),
         ({"hints": "famly"}, r"unknown hint 'famly'; did you mean family.*or give a sentence"),
         ({"blind": [True, True]}, "more than once"),
         ({"framing": ["neutral", "neutrall"]}, r"unknown framing 'neutrall'"),
