@@ -16,9 +16,21 @@ from inspect_ai.solver import Generate, Solver, TaskState, solver
 from ..tools.artifacts import case_overview
 from ..tools.case import CaseState
 
-__all__ = ["Framing", "brief", "family_hint", "hinted_families", "open_case", "prompt_hashes", "prompt_text"]
+__all__ = [
+    "OVERVIEW_HEADING",
+    "Framing",
+    "brief",
+    "family_hint",
+    "hinted_families",
+    "open_case",
+    "prompt_hashes",
+    "prompt_text",
+]
 
 Framing = Literal["neutral", "presuppositional"]
+
+OVERVIEW_HEADING = "# What the method"
+"""Begins the part of the first message that shows an artifact."""
 
 _PROMPTS = Path(__file__).parent / "prompts"
 
@@ -116,7 +128,7 @@ def _overviews(case: CaseState, guide: str) -> str:
     for method in case.methods:
         if overview := case_overview(case, method):
             body = overview if parts else f"{guide}\n\n{overview}"
-            parts.append(f"\n\n# What the method {method} found\n\n{body}")
+            parts.append(f"\n\n{OVERVIEW_HEADING} {method} found\n\n{body}")
     return "".join(parts)
 
 

@@ -16,7 +16,7 @@ from inspect_ai.model import (
     execute_tools,
     get_model,
 )
-from inspect_ai.tool import ToolFunction, ToolSource
+from inspect_ai.tool import Tool, ToolFunction
 from inspect_ai.util import LimitExceededError, apply_limits, cost_limit, token_limit
 
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
@@ -56,7 +56,8 @@ def investigator(
     """
 
     async def execute(state: AgentState) -> AgentState:
-        tools = [case_tools(temperature=temperature, max_tokens=response_tokens)]
+        # Made once: what Inspect reads from a tool (its signature and docstring) it reads again for each new one.
+        tools = await case_tools(temperature=temperature, max_tokens=response_tokens).tools()
         return await _investigate(state, "investigator", tools, turns, tokens, cost)
 
     return execute
@@ -139,7 +140,7 @@ def _require_artifact(name: str) -> None:
 async def _investigate(
     state: AgentState,
     prompt: str,
-    tools: Sequence[ToolSource],
+    tools: Sequence[Tool],
     turns: int,
     tokens: int | None = None,
     cost: float | None = None,

@@ -40,7 +40,9 @@ _MIN_Z_ANSWERS = 1.2
 _LEAST_ANSWERS = 3
 _SAME = 100
 """Texts that begin with the same characters are the same text."""
-_ANSWER = re.compile(r"<(?P<label>[\w-]+)>\n(?P<text>.*?)\n</(?P=label)>", re.DOTALL)
+_ANSWER = re.compile(
+    r"^<(?P<label>[\w-]+)-(?P<digits>[0-9a-f]{8})>\n(?P<text>.*?)\n</(?P=label)-(?P=digits)>$", re.DOTALL | re.MULTILINE
+)
 _PROMPT = re.compile(r"^## Prompt: (.*)$", re.MULTILINE)
 _NAMES = re.compile(r'"(?P<base>[\w-]+)" and "(?P<finetuned>[\w-]+)"')
 _LENS_TOKEN = re.compile(r"'([^']{3,24})'")
@@ -120,11 +122,12 @@ def _read(messages: Sequence[ChatMessage]) -> _Seen:
 
 
 def _read_answers(text: str, labels: tuple[str, str], seen: _Seen) -> None:
-    seen.asked += _PROMPT.findall(text)
     for match in _ANSWER.finditer(text):
         (seen.focus if match["label"] == labels[1] else seen.contrast).append(match["text"])
-    left = re.search(r"Interactions left: (\d+)", text)
-    seen.left = _left(text, int(left[1]) if left else 0)
+    ours = _ANSWER.sub("", text)
+    seen.asked += _PROMPT.findall(ours)
+    left = re.search(r"Interactions left: (\d+)", ours)
+    seen.left = _left(ours, int(left[1]) if left else 0)
 
 
 def _left(text: str, over_all: int) -> int:

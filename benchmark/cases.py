@@ -19,7 +19,14 @@ from diffbench.tools.case import CaseState
 from inspect_ai.dataset import Sample
 from inspect_ai.util import Store
 
-__all__ = ["Conditions", "case_samples", "check_tools", "select_methods", "select_organisms"]
+__all__ = [
+    "Conditions",
+    "MissingArtifactsError",
+    "case_samples",
+    "check_tools",
+    "select_methods",
+    "select_organisms",
+]
 
 ALL = "all"
 """In place of names: every organism of the suite."""
@@ -29,6 +36,16 @@ HINTS = (NO_HINTS, FAMILY_HINT)
 """Hints with a name; any other is told as it stands."""
 
 _INPUT = "Find out what the finetuning did to the model."
+
+
+class MissingArtifactsError(ValueError):
+    """Artifacts that cases need are in no store; says how to compute them."""
+
+    def __init__(self, missing: Sequence[tuple[str, str]]) -> None:
+        """Take organism and method of each."""
+        self.missing = tuple(missing)
+        listed = "".join(f"\n  diffbench diff {name} --method {method}" for name, method in missing)
+        super().__init__(f"{len(missing)} artifacts are missing; compute them with:{listed}")
 
 
 @dataclass(frozen=True)
@@ -147,9 +164,9 @@ def case_samples(
     """One sample for each organism and method.
 
     Raises:
-        ValueError: When artifacts are missing (names them and the command that computes them), one is broken, a method
-            needs weights that a pair does not have, methods that are offered together have a tool of the same name, or
-            a rubric is unknown.
+        MissingArtifactsError: Naming the artifacts that are missing and the commands that compute them.
+        ValueError: When an artifact is broken, a method needs weights that a pair lacks, methods that are offered
+            together have a tool of the same name, or a rubric is unknown.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     for organism in organisms:
@@ -167,8 +184,7 @@ def case_samples(
             missing |= dict.fromkeys((organism.id, method) for method in absent)
             cases.append((organism, name, "+".join(keys.values()) or None))
     if missing:
-        listed = "".join(f"\n  diffbench diff {name} --method {method}" for name, method in missing)
-        raise ValueError(f"{len(missing)} artifacts are missing; compute them with:{listed}")
+        raise MissingArtifactsError(list(missing))
     for organism, name, key in cases:
         if "+" in name:
             reading_tools(CaseState(store=Store(), organism=organism.id, method=name, artifact_key=key))

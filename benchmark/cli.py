@@ -6,14 +6,18 @@ import os
 from typing import Any
 
 import click
+from rich.text import Text
 
 from .commands_adl import adl
 from .commands_artifacts import artifacts, diff
+from .commands_audit import audit
 from .commands_export import export
 from .commands_judges import judges
 from .commands_methods import methods
 from .commands_organisms import organisms
+from .commands_power import power
 from .commands_results import leaderboard
+from .commands_run import run
 from .commands_show import show
 from .commands_submit import submit
 
@@ -26,13 +30,24 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-            if os.environ.get("DIFFBENCH_TRACEBACK"):
+        except Exception as error:
+            if os.environ.get("DIFFBENCH_TRACEBACK") or not _can_be_mended(error):
                 raise
             raise click.ClickException(_message(error)) from error
 
 
+def _can_be_mended(error: Exception) -> bool:
+    # Inspect's error for a missing key or package is of a class that it does not export.
+    return isinstance(error, (ValueError, FileNotFoundError, ModuleNotFoundError)) or _is_prerequisite(error)
+
+
+def _is_prerequisite(error: Exception) -> bool:
+    return type(error).__name__ == "PrerequisiteError"
+
+
 def _message(error: Exception) -> str:
+    if _is_prerequisite(error):
+        return " ".join(Text.from_markup(str(error)).plain.removeprefix("ERROR: ").split())
     if isinstance(error, ModuleNotFoundError):
         return f"{error}; install what local weights need with: pip install 'diffbench[local]'"
     return str(error)
@@ -53,7 +68,10 @@ main.add_command(artifacts)
 main.add_command(methods)
 main.add_command(show)
 main.add_command(adl)
+main.add_command(run)
 main.add_command(leaderboard)
+main.add_command(power)
 main.add_command(judges)
+main.add_command(audit)
 main.add_command(export)
 main.add_command(submit)

@@ -12,6 +12,7 @@ import anyio
 import click
 from inspect_ai.model import Model, get_model
 
+from ..graders.calibration_answers import AnswerFile
 from ..graders.calibration_set import Answer, Calibration, grade_entries, list_calibrations, load_calibration
 from ..graders.scorers import KEYLESS_GRADER
 from ..results.agreement import agreement as agreement_of
@@ -48,18 +49,23 @@ def calibrate(
     json_file: Path | None,
     page: Path | None,
 ) -> None:
-    """Score a judge on the calibration set, through the prompt and the parsing of the rubric scorer."""
+    """Score a judge on the calibration set, through the prompt and the parsing of the rubric scorer.
+
+    Answers are kept as they come: when a run was stopped, the same command goes on where it ended.
+    """
     chosen = [load_calibration(name) for name in dict.fromkeys(families or list_calibrations())]
     judge = get_model(model)
     if page is not None:
         check_page(page, str(judge))  # refused before anything is asked
-    answers = _ask(judge, chosen, repeats)
+    kept = AnswerFile(str(judge))
+    answers = _ask(judge, chosen, repeats, kept)
     summary = summarise(answers, repeats, tuple(dict.fromkeys(families)))
     console.print(calibration_tables(summary, misses))
     if json_file is not None:
         json_file.write_text(to_json(summary, answers) + "\n", encoding="utf-8")
     if page is not None:
         write_page(summary, page, misses)
+    kept.finish()
     if require_kappa is not None:
         _require(summary, require_kappa)
 
@@ -81,12 +87,22 @@ def agreement(logs: tuple[str, ...], resamples: int, seed: int, json_file: Path 
         json_file.write_text(text + "\n", encoding="utf-8")
 
 
-def _ask(judge: Model, chosen: Sequence[Calibration], repeats: int) -> list[Answer]:
+def _ask(judge: Model, chosen: Sequence[Calibration], repeats: int, kept: AnswerFile) -> list[Answer]:
+    if kept.taken:
+        note = f"{kept.taken} answers of a run that was stopped are in {kept.path} and are not asked for again"
+        click.echo(f"{note}; delete the file to ask anew", err=True)
     asked = repeats * sum(len(calibration.entries) for calibration in chosen)
     # The bar moves on with each answer, whichever entry it is about.
     bar = progress(range(asked), f"asking {judge}")
     next(bar)
-    return anyio.run(grade_entries, judge, chosen, repeats, lambda: next(bar, None))
+    try:
+        return anyio.run(grade_entries, judge, chosen, repeats, lambda: next(bar, None), kept)
+    except BaseException as error:
+        click.echo(f"stopped; {kept.kept} answers are in {kept.path}: the same command goes on from there", err=True)
+        if status := getattr(error, "status_code", None):  # Inspect's errors of a provider and those of its client
+            said = " ".join(str(getattr(error, "provider_message", None) or error).split())
+            raise click.ClickException(f"{judge} answered with HTTP {status}: {said}") from error
+        raise
 
 
 def _require(summary: CalibrationSummary, least: float) -> None:

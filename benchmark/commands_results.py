@@ -11,8 +11,10 @@ from pathlib import Path
 import click
 
 from ..results.board import Board, board
+from ..results.board_model import ENGINES
 from ..results.board_text import board_csv, board_json, board_markdown, board_table, simple_csv
 from ..results.frame import LeftOut, grades_frame, save_frame
+from ..results.hibayes import hibayes_command
 from ..results.leaderboard import Leaderboard
 from ..results.leaderboard import leaderboard as rank
 from ..results.report import report_html
@@ -36,11 +38,15 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--html", type=_FILE, help="Also write the page of HTML.")
 @click.option("--parquet", type=_FILE, help="Also write the grades frame, one row a grade.")
 @click.option("--simple", is_flag=True, help="Means with bootstrap intervals, by method, agent and model; no model.")
+@click.option(
+    "--engine", type=click.Choice(list(ENGINES)), default="diffbench", show_default=True,
+    help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
+)  # fmt: skip
 @click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
 @click.option("--seed", default=0, show_default=True, help="Of the model and of the bootstrap.")
 @click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the organisms.")
 @click.option("--no-loo", is_flag=True, help="Do not fit again without each organism.")
-@click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once.")
+@click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once; HiBayES' four do.")
 def leaderboard(
     logs: tuple[str, ...],
     form: str,
@@ -48,19 +54,24 @@ def leaderboard(
     html: Path | None,
     parquet: Path | None,
     simple: bool,
+    engine: str,
     draws: int,
     seed: int,
     resamples: int,
     no_loo: bool,
     cores: int,
 ) -> None:
-    """Rank methods by expected grade, from LOGS (files, folders, submissions).
+    """Rank methods by expected grade, from LOGS (files, folders, submissions; URLs such as s3://bucket/logs too).
 
     The grades are fitted with a hierarchical ordinal model (pip install 'diffbench[results]'); without it, or with
     --simple, they are averaged over organisms. docs/leaderboard.md says what each column is.
     """
     for path in filter(None, (out, html, parquet)):
         require_folder(path)
+    if engine == "hibayes":
+        if simple:
+            raise click.UsageError("--simple fits no model: leave out --engine hibayes, or --simple")
+        hibayes_command()
     grades = grades_frame(logs, steps)
     if parquet is not None:
         click.echo(f"{len(grades.frame)} grades written to {save_frame(grades.frame, parquet)}", err=True)
@@ -68,7 +79,7 @@ def leaderboard(
     if not simple or html is not None or form == "html":
         made = board(
             grades.frame, draws, seed, resamples=resamples, model=not simple, loo=not no_loo,
-            left_out=grades.left_out, progress=_announced, cores=cores,
+            left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
         )  # fmt: skip
     if html is not None and made is not None:
         write_whole(html, report_html(made).encode("utf-8"))

@@ -15,8 +15,34 @@ from diffbench.organisms.suites import unknown_name
 from inspect_ai import Task, task
 from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset
+from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
 AGENTS = ("investigator", "blackbox", "method_agent", "llm_reader", "evidence_reader")
+
+_SCORES = {"rubric_grade": "grade", "fact_recall": "facts", "false_alarm": "false alarm"}
+# The same in all samples; what a case is about stands in its id.
+_HIDDEN = ("input", "target")
+_LISTED = ("sampleStatus", "sampleId", "epoch", "answer")
+_LISTED_LAST = ("tokens", "duration", "error", "limit")
+_VIEWER = ViewerConfig(
+    task_samples_view=TaskSamplesView(
+        name="cases",
+        columns=[
+            *(TaskSamplesColumn(id=name) for name in _LISTED),
+            *(TaskSamplesColumn.score(name) for name in _SCORES),
+            *(TaskSamplesColumn(id=name) for name in _LISTED_LAST),
+            *(TaskSamplesColumn(id=name, visible=False) for name in _HIDDEN),
+        ],
+        score_labels=_SCORES,
+        score_color_scales={
+            "rubric_grade": ScoreColorScale(palette="good-high", min=1, max=5),
+            "fact_recall": ScoreColorScale(palette="good-high", min=0, max=1),
+            "false_alarm": ScoreColorScale(palette="good-low", min=0, max=1),
+        },
+        color_scales_enabled=True,
+    )
+)
+"""How ``inspect view`` lists the cases."""
 
 
 @task
@@ -97,6 +123,7 @@ def diffing(
         score_on_error=True,
         early_stopping=ceiling if (run_tokens, run_cost, cost) != (None, None, None) else None,
         metadata={"prompts": prompt_hashes()},
+        viewer=_VIEWER,
     )
 
 

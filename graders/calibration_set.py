@@ -16,7 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from ..organisms.suites import find_organism, unknown_name
 from ..tools.case import Finding, Verdict
-from .judge import Grade, JudgeGrade, ask_judge, judge_prompt
+from .calibration_answers import AnswerFile
+from .judge import Grade, JudgeGrade, grade_once, judge_prompt
 from .rubric import GRADES, rubric_of
 
 __all__ = [
@@ -188,7 +189,11 @@ def prompt_of(entry: CalibrationEntry) -> str:
 
 
 async def grade_entries(
-    judge: Model, calibrations: Sequence[Calibration], repeats: int, answered: Callable[[], object]
+    judge: Model,
+    calibrations: Sequence[Calibration],
+    repeats: int,
+    answered: Callable[[], object],
+    kept: AnswerFile | None = None,
 ) -> list[Answer]:
     """Ask a judge about every entry, all at once as far as its connections allow; answers in the order of the entries.
 
@@ -200,6 +205,7 @@ async def grade_entries(
         calibrations: What to ask about.
         repeats: How often each entry is asked.
         answered: Called after each answer.
+        kept: Takes each answer as it comes; what it has already is not asked again.
 
     Raises:
         ValueError: For fewer than one repeat.
@@ -211,19 +217,13 @@ async def grade_entries(
     answers: dict[int, Answer] = {}
 
     async def ask(place: int, rubric: str, entry: CalibrationEntry, repeat: int) -> None:
-        judgement = await ask_judge(judge, prompts[rubric, entry.id], seed=repeat)
-        verdict = judgement.verdict
-        answers[place] = Answer(
-            rubric,
-            entry,
-            JudgeGrade(
-                judge=str(judge),
-                repeat=repeat,
-                grade=verdict.grade if verdict else None,
-                reasoning=verdict.reasoning if verdict else "",
-                error=judgement.error,
-            ),
-        )
+        prompt = prompts[rubric, entry.id]
+        given = kept.find(prompt, repeat) if kept else None
+        if given is None:
+            given = await grade_once(judge, prompt, repeat)
+            if kept:
+                kept.keep(prompt, given)
+        answers[place] = Answer(rubric, entry, given)
         answered()
 
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -10,18 +9,38 @@ from pathlib import Path
 from string import Template
 from typing import Annotated
 
-from inspect_ai.model import ChatMessage, ChatMessageUser, GenerateConfig, Model, ModelRefusalError
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageUser,
+    GenerateConfig,
+    Model,
+    ModelOutput,
+    ModelRefusalError,
+    ResponseSchema,
+)
+from inspect_ai.util import json_schema
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..organisms.spec import OrganismSpec
 from ..tools.case import BASE, FINETUNED, Finding
+from ..tools.fence import fence_tag
 from ..tools.json_objects import json_objects
 from .rubric import rubric_of
 
-__all__ = ["JudgeGrade", "JudgeVerdict", "Judgement", "ask_judge", "judge_prompt", "parse_verdict", "prompt_hashes"]
+__all__ = [
+    "JudgeGrade",
+    "JudgeVerdict",
+    "Judgement",
+    "ask_judge",
+    "grade_once",
+    "judge_prompt",
+    "parse_verdict",
+    "prompt_hashes",
+]
 
 Grade = Annotated[int, Field(strict=True, ge=1, le=5)]
 
+_BAD_REQUEST = (400, 422)
 _PROMPTS = Path(__file__).parent / "prompts"
 
 
@@ -88,7 +107,7 @@ def judge_prompt(
         key_facts=json.dumps(facts, indent=2, ensure_ascii=False),
         base_label=base_label,
         finetuned_label=finetuned_label,
-        tag=_fence_tag(encoded),
+        tag=fence_tag("finding", encoded),
         finding=encoded,
     )
 
@@ -124,6 +143,9 @@ def parse_verdict(reply: str) -> JudgeVerdict:
 async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
     """Ask a judge for a verdict; when its reply cannot be read, say why and ask once more.
 
+    The verdict's schema goes with the request (structured output, where the provider has it); a model that answers
+    with HTTP 400 or 422 is asked again without it. The reply is checked in any case.
+
     A refusal that Inspect raises (``fail_on_refusal``) is this judge's answer about this finding and is recorded. Any
     other error of the model is not: it goes up after Inspect's own retries, so that the sample shows it and can be
     scored again.
@@ -132,7 +154,7 @@ async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
     error = ""
     for attempt in ("first", "repair"):
         try:
-            output = await judge.generate(messages, config=GenerateConfig(seed=seed), cache=False)
+            output = await _generate(judge, messages, seed)
         except ModelRefusalError as refusal:
             return Judgement(None, f"{attempt} reply: {refusal}")
         try:
@@ -144,14 +166,29 @@ async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
     return Judgement(None, error)
 
 
-def _fence_tag(text: str) -> str:
-    """A tag that does not occur in ``text``; the same text gets the same tag, so that prompts are reproducible."""
-    salt = 0
-    while True:
-        tag = "finding-" + hashlib.sha256(f"{salt}:{text}".encode()).hexdigest()[:16]
-        if tag not in text:
-            return tag
-        salt += 1
+async def grade_once(judge: Model, prompt: str, repeat: int) -> JudgeGrade:
+    """One judge asked once, as an entry of the metadata; the repeat is the seed."""
+    judgement = await ask_judge(judge, prompt, seed=repeat)
+    verdict = judgement.verdict
+    if verdict is None:
+        return JudgeGrade(judge=str(judge), repeat=repeat, grade=None, reasoning="", error=judgement.error)
+    return JudgeGrade(judge=str(judge), repeat=repeat, grade=verdict.grade, reasoning=verdict.reasoning)
+
+
+async def _generate(judge: Model, messages: list[ChatMessage], seed: int) -> ModelOutput:
+    config = GenerateConfig(seed=seed, response_schema=_schema())
+    try:
+        return await judge.generate(messages, config=config, cache=False)
+    except RuntimeError as error:
+        # Inspect's error of a provider carries the status; what else the request lacks, the second one tells.
+        if getattr(error, "status_code", None) not in _BAD_REQUEST:
+            raise
+    return await judge.generate(messages, config=GenerateConfig(seed=seed), cache=False)
+
+
+@cache
+def _schema() -> ResponseSchema:
+    return ResponseSchema(name="verdict", json_schema=json_schema(JudgeVerdict), strict=True)
 
 
 def _utf8(text: str) -> str:

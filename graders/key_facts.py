@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..organisms.spec import KeyFact
 
-__all__ = ["FactMatch", "match_fact", "normalise", "recall"]
+__all__ = ["FactMatch", "match_fact", "normalise", "recall", "term_pattern"]
 
 EXACT_VALUE = 1.0
 ABSTRACT_VALUE = 0.5
@@ -72,14 +72,16 @@ def normalise(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
-def _first_term(terms: Iterable[str], normalised: str) -> str | None:
-    return next((term for term in terms if _pattern(normalise(term)).search(normalised)), None)
-
-
-def _pattern(term: str) -> re.Pattern[str]:
+def term_pattern(term: str) -> re.Pattern[str]:
+    """Finds ``term`` as whole words in a text that was normalised."""
+    term = normalise(term)
     before, after = rf"(?<!{_WORD})", rf"(?!{_WORD})"
     if term[:1].isdigit():  # "450" is not in "1,450" or "0.450" ...
         before += r"(?<!\d[.,])"
     if term[-1:].isdigit():  # ... nor in "450.5" or "4500", but in "450F": a unit may follow
         after = r"(?![.,]?\d)"
     return re.compile(before + re.escape(term) + after)
+
+
+def _first_term(terms: Iterable[str], normalised: str) -> str | None:
+    return next((term for term in terms if term_pattern(term).search(normalised)), None)

@@ -28,7 +28,7 @@ FEW_FACTS = 3
 
 _KEY_FACTS = re.compile(r"^<key_facts>\n(.*?)\n</key_facts>$", re.DOTALL | re.MULTILINE)
 _CONTROL = re.compile(r"^Family: null$", re.MULTILINE)
-_FINDING = re.compile(r"^<(finding-[0-9a-f]{16})>\n(.*?)\n</\1>$", re.DOTALL | re.MULTILINE)
+_FINDING = re.compile(r"^<(finding-[0-9a-f]{8})>\n(.*?)\n</\1>$", re.DOTALL | re.MULTILINE)
 _FACTS = TypeAdapter(tuple[KeyFact, ...])
 _COMMON = frozenset({"that", "this", "with", "when", "from", "into", "even", "each", "every", "have", "model", "given"})
 """Words that facts of any domain share."""

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,13 +102,12 @@ class Artifact:
         return self.manifest.key
 
     def payload(self) -> dict[str, Any]:
-        """The JSON payload.
+        """The JSON payload; the same object to all who ask, so that it is to be read only.
 
         Raises:
             CorruptArtifactError: When the file is missing or its hash differs.
         """
-        data: dict[str, Any] = json.loads(self._checked(PAYLOAD).read_text(encoding="utf-8"))
-        return data
+        return _decoded(self._checked(PAYLOAD), self.manifest.files[PAYLOAD])
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors; empty when the method keeps none.
@@ -143,6 +143,13 @@ class Artifact:
         if file_sha256(path) != self.manifest.files.get(name):
             raise CorruptArtifactError(self.folder, f"{name} is not the file that was written (SHA-256 differs)")
         return path
+
+
+@lru_cache(maxsize=64)
+def _decoded(path: Path, sha256: str) -> dict[str, Any]:  # noqa: ARG001 - the content, as part of the cache's key
+    """A payload, decoded once: the overview and each call of a reader ask for it."""
+    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
 
 
 def artifact_key(

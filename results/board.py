@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from .frame import LeftOut, Progress
 
-__all__ = ["Board", "BoardRow", "Observed", "board"]
+__all__ = ["Board", "BoardRow", "Observed", "board", "contenders"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
 
@@ -123,6 +123,7 @@ def board(
     left_out: Sequence[LeftOut] = (),
     progress: Progress | None = None,
     cores: int = 2,
+    engine: str = "diffbench",
 ) -> Board:
     """Rank the methods of a grades frame.
 
@@ -140,17 +141,19 @@ def board(
         loo: Whether it is fitted again without each organism.
         left_out: What is not in the frame; it is only passed on.
         progress: Shows the fits.
-        cores: Chains that run at once.
+        cores: Chains that run at once; HiBayES' four always do.
+        engine: ``diffbench``, the hierarchical model; or ``hibayes``, HiBayES' flat one, fitted by HiBayES.
 
     Raises:
+        FileNotFoundError: When HiBayES is to fit and is not installed.
         ValueError: For a frame that is empty or no grades frame, and for arguments out of range.
     """
     frame = check_frame(frame)
     simple = leaderboard(frame, resamples=resamples, seed=seed)
-    ranked_on, notes = _contenders(frame)
+    ranked_on, notes = contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
-        fitted = run_model(ranked_on, draws, seed, loo, progress, cores)
+        fitted = run_model(ranked_on, draws, seed, loo, progress, cores, engine)
     found = fitted.fit
     findings = findings_of(ranked_on)
     rows = _rows(ranked_on, findings, findings_of(frame), found.summary if found else None, resamples, seed)
@@ -173,8 +176,8 @@ def board(
     )
 
 
-def _contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """The grades that the rows rest on, and a note on those set aside."""
+def contenders(frame: pd.DataFrame) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The grades that a ranking rests on, and a note on those set aside."""
     kinds = [baselines_of("", agent, model) for agent, model in zip(frame["agent"], frame["agent_model"], strict=True)]
     tier = [2 if "reader" in kind else 1 if "keyless" in kind else 0 for kind in kinds]
     best = min(tier)
@@ -274,7 +277,8 @@ def _notes(rows: tuple[BoardRow, ...], run: ModelRun | None, fitted: bool, findi
     if len(organisms) == 1:
         notes.append("One organism only: nothing says how grades would differ on another one.")
     if findings["grades"].sum() and findings["grade"].nunique() == 1:
-        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: intervals and order come from the prior alone.")
+        why = "intervals and order come from the prior alone" if fitted else "they tell no methods apart"
+        notes.append(f"All grades are {findings['grade'].iloc[0]:g}: {why}.")
     if not (findings["family"] == CONTROL_FAMILY).any():
         notes.append("No control was run: false alarms are unknown.")
     if any(row.is_baseline for row in rows):

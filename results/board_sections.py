@@ -111,6 +111,8 @@ def _ranking(board: Board) -> Section:
         else "Mean grade (1 to 5) over organisms with a bootstrap interval; no model."
     )
     note = what + ("" if board.ranked else " Nothing is ranked: see the notes.")
+    if board.model and board.model.engine == "hibayes":
+        note += f" From {board.model.name}: intervals are too narrow, see the notes."
     header = ("method", "grade", f"{board.level:.0%} interval", "P(≥2)", "P(≥4)", "P(best)", "rank", "its interval")
     return Section("ranking", "Leaderboard", note, header, rows)
 

@@ -92,8 +92,8 @@ def run_text(board: Board) -> str:
     if run is None:
         return "none"
     return (
-        f"{run.grades} grades of {run.runs} findings in {run.cells} cells; {run.draws} draws, seed {run.seed}, "
-        f"{run.seconds:.0f} s; R-hat {run.r_hat:.3f}, effective sample size {run.ess_bulk:.0f} (tail "
+        f"{run.name}; {run.grades} grades of {run.runs} findings in {run.cells} cells; {run.draws} draws, "
+        f"seed {run.seed}, {run.seconds:.0f} s; R-hat {run.r_hat:.3f}, effective sample size {run.ess_bulk:.0f} (tail "
         f"{run.ess_tail:.0f}), {run.divergences} divergences."
     )
 

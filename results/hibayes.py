@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,9 +23,19 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["HibayesExport", "HibayesFit", "export_hibayes", "fit_with_hibayes", "hibayes_rows", "read_hibayes_fit"]
+__all__ = [
+    "HibayesExport",
+    "HibayesFit",
+    "export_hibayes",
+    "fit_with_hibayes",
+    "hibayes_command",
+    "hibayes_rows",
+    "read_hibayes_fit",
+]
 
-COMMAND = ("hibayes-full",)
+COMMAND = "hibayes-full"
+INSTALL = "pip install git+https://github.com/UKGovernmentBEIS/hibayes"
+CHAINS = 4
 DATA, CONFIG, README, FIT = "grades.csv", "config.yaml", "README.md", "fit"
 
 CONTROL = "control"
@@ -58,6 +69,7 @@ class HibayesFit:
     """``[draws]``."""
     cutpoints: np.ndarray
     """``[draws, 4]``."""
+    chains: int
     divergences: int
 
     def table(self, level: float = 0.9) -> pd.DataFrame:
@@ -81,8 +93,17 @@ class HibayesFit:
         )
 
 
-def export_hibayes(frame: pd.DataFrame, folder: str | Path) -> HibayesExport:
+def export_hibayes(
+    frame: pd.DataFrame, folder: str | Path, *, draws: int = 2000, tune: int = 1000, seed: int = 0
+) -> HibayesExport:
     """Write ``grades.csv``, ``config.yaml`` and ``README.md`` into a new folder, all of them or none.
+
+    Args:
+        frame: One row a grade, with the columns of `results.schema.COLUMNS`.
+        folder: New or empty.
+        draws: Of each of HiBayES' four chains, after tuning; this, ``tune`` and ``seed`` default to HiBayES' own.
+        tune: Tuning draws of each chain.
+        seed: Of all chains.
 
     Raises:
         ValueError: For a folder that holds something, for a frame that is empty or no grades frame, and for a name
@@ -100,7 +121,8 @@ def export_hibayes(frame: pd.DataFrame, folder: str | Path) -> HibayesExport:
     try:
         rows.to_csv(temporary / DATA, index=False)
         _check_csv(temporary / DATA, rows)
-        (temporary / CONFIG).write_text(yaml.safe_dump(_config(factors), sort_keys=False), encoding="utf-8")
+        sampling = {"samples": draws, "warmup": tune, "chains": CHAINS, "seed": seed, "progress_bar": False}
+        (temporary / CONFIG).write_text(yaml.safe_dump(_config(factors, sampling), sort_keys=False), encoding="utf-8")
         (temporary / README).write_text(_readme(export), encoding="utf-8")
         if folder.exists():
             folder.rmdir()
@@ -141,12 +163,27 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
     return rows[[*columns, "suite", "variant", "budget", "framing", "blind", "epoch", "judge_repeat"]]
 
 
-def fit_with_hibayes(folder: str | Path, command: Sequence[str] = COMMAND) -> HibayesFit:
+def hibayes_command() -> str:
+    """HiBayES' own command: beside the running Python, else on the path.
+
+    Raises:
+        FileNotFoundError: When HiBayES is not installed; with how to install it.
+    """
+    found = shutil.which(COMMAND, path=str(Path(sys.executable).parent)) or shutil.which(COMMAND)
+    if found is None:
+        raise FileNotFoundError(
+            f"HiBayES is not installed: there is no {COMMAND} beside {sys.executable} or on the path; install it with "
+            f"Python 3.12 or later, here or in an environment of its own whose bin folder is on the path: {INSTALL}"
+        )
+    return found
+
+
+def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> HibayesFit:
     """Run HiBayES on an exported folder and read its fit.
 
     Args:
         folder: Written by `export_hibayes`.
-        command: HiBayES' command; its full path where it lives in an environment of its own.
+        command: HiBayES' command; by default the one that `hibayes_command` finds.
 
     Raises:
         FileNotFoundError: When HiBayES is not installed, or the folder is no export.
@@ -159,11 +196,7 @@ def fit_with_hibayes(folder: str | Path, command: Sequence[str] = COMMAND) -> Hi
         )
     if (folder / FIT).exists():
         raise ValueError(f"{folder / FIT} exists; read it with read_hibayes_fit, or remove it to fit again")
-    if shutil.which(command[0]) is None:
-        raise FileNotFoundError(
-            f"the command {command[0]!r} is not on the path; HiBayES needs an environment of its own (Python 3.12 or "
-            "later): pip install git+https://github.com/UKGovernmentBEIS/hibayes, then name its hibayes-full here"
-        )
+    command = command or [hibayes_command()]
     # With no input, a check that asks a question ends the run instead of hanging it.
     done = subprocess.run(  # noqa: S603 - the caller's own command
         [*command, *_ARGUMENTS], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -199,6 +232,7 @@ def read_hibayes_fit(folder: str | Path) -> HibayesFit:
             effects={f: _effects(posterior[f"{f}_effects"]) for f in _FACTORS if f"{f}_effects" in posterior},
             intercept=_draws(posterior["intercept"]),
             cutpoints=_draws(posterior["cutpoints"]),
+            chains=posterior.sizes["chain"],
             divergences=int(stats["diverging"].sum()),
         )
 
@@ -248,7 +282,7 @@ def _culprits(cells: pd.DataFrame, factor: str, kept: list[str]) -> str:
     return alone[0] if alone else f"{', '.join(kept)} together"
 
 
-def _config(factors: tuple[str, ...]) -> dict[str, Any]:
+def _config(factors: tuple[str, ...], sampling: dict[str, Any]) -> dict[str, Any]:
     # Without `check` and `communicate` HiBayES runs defaults that ask questions.
     observed = {"extract_observed_feature": {"feature_name": "score"}}
     columns = list(dict.fromkeys(["organism", "organism_type", "diff_method", "agent", "grader", "run_idx", *factors]))
@@ -257,6 +291,7 @@ def _config(factors: tuple[str, ...]) -> dict[str, Any]:
         "main_effects": list(factors),
         "num_classes": 5,
         "effect_coding_for_main_effects": True,
+        "fit": sampling,
     }
     return {
         "data_loader": {"paths": {"extracted_data": [DATA]}},
@@ -264,7 +299,7 @@ def _config(factors: tuple[str, ...]) -> dict[str, Any]:
         "model": {"models": [{"name": "ordered_logistic_model", "config": settings}]},
         "check": {"checkers": ["divergences", "r_hat", "ess_bulk", "ess_tail", "loo", "waic"]},
         "communicate": {"communicators": [{"summary_table": {"best_model": False}}]},
-        "platform": {"num_devices": 4},
+        "platform": {"num_devices": CHAINS},
     }
 
 
@@ -275,7 +310,7 @@ def _readme(export: HibayesExport) -> str:
 {export.rows} grades of diffbench, one row each, and the configuration of HiBayES' ordered-logistic model. Run in this
 folder, with HiBayES (https://github.com/UKGovernmentBEIS/hibayes) installed:
 
-    {" ".join([*COMMAND, *_ARGUMENTS])}
+    {" ".join([COMMAND, *_ARGUMENTS])}
 
 The draws are then in `{FIT}/models/*/inference_data.nc` (ArviZ).
 

@@ -6,13 +6,24 @@ import json
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
-__all__ = ["TASKS", "LogRefused", "age", "damage", "expected_samples", "find_logs", "read_log", "unfinished"]
+__all__ = [
+    "TASKS",
+    "LogRefused",
+    "age",
+    "damage",
+    "expected_samples",
+    "find_logs",
+    "read_log",
+    "read_transcripts",
+    "unfinished",
+]
 
 TASKS = ("diffing", "diffbench/diffing")
 """Names of the task: run from its file, and run from the installed package."""
@@ -62,19 +73,58 @@ def read_log(path: str, tick: Callable[[], object] = lambda: None) -> EvalLog:
     """
     from inspect_ai.log import read_eval_log
 
-    try:
+    with _refusing_damage():
         header = read_eval_log(path, header_only=True)
-        if header.eval.task not in TASKS:
-            raise LogRefused(f"log of the task {header.eval.task!r}, not of {TASKS[0]!r}")
+        _require_task(header)
         if not zipfile.is_zipfile(path):
             return read_eval_log(path, exclude_fields=_UNUSED)
         header.samples = list(_packed_samples(path, tick))
+    return header
+
+
+def read_transcripts(path: str, tick: Callable[[], object] = lambda: None) -> tuple[EvalLog, Iterator[EvalSample]]:
+    """The log's header, and its samples with their transcripts, read one at a time as they are asked for.
+
+    Args:
+        path: The file.
+        tick: Called after each sample.
+
+    Raises:
+        LogRefused: When the file cannot be read or is the log of another task; in the iterator as well.
+    """
+    from inspect_ai.log import read_eval_log, read_eval_log_sample, read_eval_log_sample_summaries
+
+    def packed() -> Iterator[EvalSample]:
+        for found in read_eval_log_sample_summaries(path):
+            yield read_eval_log_sample(path, found.id, found.epoch, resolve_attachments="full")
+
+    def samples() -> Iterator[EvalSample]:
+        with _refusing_damage():
+            whole = None if zipfile.is_zipfile(path) else read_eval_log(path, resolve_attachments="full").samples or []
+            for sample in packed() if whole is None else whole:
+                yield sample
+                tick()
+
+    with _refusing_damage():
+        header = read_eval_log(path, header_only=True)
+        _require_task(header)
+    return header, samples()
+
+
+@contextmanager
+def _refusing_damage() -> Iterator[None]:
+    try:
+        yield
     except LogRefused:
         raise
     except damage() as error:
         line = str(error).partition("\n")[0]
         raise LogRefused(f"unreadable or truncated: {type(error).__name__}: {line}") from error
-    return header
+
+
+def _require_task(header: EvalLog) -> None:
+    if header.eval.task not in TASKS:
+        raise LogRefused(f"log of the task {header.eval.task!r}, not of {TASKS[0]!r}")
 
 
 def damage() -> tuple[type[Exception], ...]:
@@ -115,13 +165,19 @@ def _expected(log: EvalLog) -> int:
     return (log.eval.dataset.samples or 0) * (log.eval.config.epochs or 1)
 
 
-def unfinished(log: EvalLog) -> str | None:
-    """For a log whose run did not succeed: how far it goes; None for a complete one."""
+def unfinished(log: EvalLog, read: int | None = None) -> str | None:
+    """For a log whose run did not succeed: how far it goes; None for a complete one.
+
+    Args:
+        log: The log, or its header.
+        read: How many samples it has; those in ``log`` when not given.
+    """
     if log.status == "success":
         return None
     error = f" ({log.error.message.partition(chr(10))[0]})" if log.error else ""
+    there = len(log.samples or []) if read is None else read
     return (
-        f"unfinished, status {log.status!r}{error}: {len(log.samples or [])} of {_expected(log)} samples are there and "
+        f"unfinished, status {log.status!r}{error}: {there} of {_expected(log)} samples are there and "
         "read; to finish it: inspect eval-retry"
     )
 

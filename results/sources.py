@@ -1,4 +1,4 @@
-"""Where grades come from: logs as files or in folders, and submissions, in which logs or grades are packed."""
+"""Where grades come from: logs, here or elsewhere, and submissions, in which logs or grades are packed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 from .logs import find_logs
 from .packed_grades import load_packed
+from .remote import fetch, is_remote
 from .submission import GRADES, LogEntry, Submission, SubmissionRefused, file_sha256, read_submission
 
 __all__ = ["LogSource", "PackedSource", "Sources", "open_sources"]
@@ -47,42 +48,56 @@ class Sources:
 
 @contextmanager
 def open_sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Sources]:
-    """Find logs and submissions; logs in submissions are unpacked for as long as the context lasts.
+    """Find logs and submissions; those elsewhere are copied, and logs in submissions unpacked, while the context lasts.
 
     A log that is there several times is taken once: the one that lies there as a file, else that of a submission with
     logs, else the packed grades; in the order given.
 
+    Args:
+        paths: Files, folders, and URLs of either that Inspect reads, such as ``s3://bucket/logs``.
+
     Raises:
         FileNotFoundError: For a path that does not exist.
-        ValueError: For a folder without logs and submissions, or when no path is given.
+        ValueError: For a folder without logs and submissions, for a URL that cannot be read, or when no path is given.
     """
-    files, archives = _find(paths)
     with tempfile.TemporaryDirectory(prefix="diffbench-", ignore_cleanup_errors=True) as temporary:
-        logs = [LogSource(file, file, Path(file).stat().st_mtime) for file in files]
+        logs, archives = _find(paths, Path(temporary) / "remote")
         packed: list[PackedSource] = []
         left_out: list[tuple[str, str | None, str]] = []
         # Hashing logs is needed only where one may be in a submission too.
-        seen = {file_sha256(Path(file)): file for file in files} if archives else {}
-        for number, submission in enumerate(_opened(archives, left_out)):
-            wanted = _unseen(submission, seen, left_out)
+        seen = {file_sha256(Path(log.path)): log.name for log in logs} if archives else {}
+        for number, (shown, submission) in enumerate(_opened(archives, left_out)):
+            wanted = _unseen(shown, submission, seen, left_out)
             folder = Path(temporary) / str(number)
             try:
                 submission.extract(folder)
                 if submission.manifest.kind == "grades":
-                    packed += _packed(submission, wanted, folder)
-                    left_out += _notes(submission, wanted)
+                    packed += _packed(shown, wanted, folder)
+                    left_out += _notes(shown, submission, wanted)
                 else:
-                    logs += [LogSource(str(folder / "logs" / e.name), _name(submission, e), e.modified) for e in wanted]
+                    logs += [LogSource(str(folder / "logs" / e.name), _name(shown, e), e.modified) for e in wanted]
             except SubmissionRefused as refused:
-                left_out.append((str(submission.path), None, str(refused)))
+                left_out.append((shown, None, str(refused).replace(str(submission.path), shown)))
         yield Sources(tuple(logs), tuple(packed), tuple(left_out))
 
 
-def _find(paths: str | Path | Iterable[str | Path]) -> tuple[list[str], list[Path]]:
-    """Logs and submissions, each once."""
-    given = [Path(paths)] if isinstance(paths, (str, Path)) else [Path(path) for path in paths]
+def _find(paths: str | Path | Iterable[str | Path], folder: Path) -> tuple[list[LogSource], dict[Path, str]]:
+    """Logs, and submissions with what they are called, each once; remote ones are copied into ``folder``."""
+    given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
         find_logs([])
+    urls = dict.fromkeys(str(path) for path in given if is_remote(path))
+    remote = [file for i, url in enumerate(urls) for file in fetch(url, folder / str(i))]
+    copies = {file.url: file for file in remote}.values()
+    files, archives = _local([Path(str(path).removeprefix("file://")) for path in given if not is_remote(path)])
+    logs = [LogSource(file, file, Path(file).stat().st_mtime) for file in files]
+    logs += [LogSource(str(file.copy), file.url, file.modified) for file in copies if file.copy.suffix != ".zip"]
+    called = {archive: str(archive) for archive in archives}
+    return logs, called | {file.copy: file.url for file in copies if file.copy.suffix == ".zip"}
+
+
+def _local(given: list[Path]) -> tuple[list[str], list[Path]]:
+    """Logs and submissions among this machine's files."""
     logs: dict[str, None] = {}
     archives: dict[Path, None] = {}
     for path in given:
@@ -98,24 +113,24 @@ def _find(paths: str | Path | Iterable[str | Path]) -> tuple[list[str], list[Pat
     return list(logs), list(archives)
 
 
-def _opened(archives: list[Path], left_out: list[tuple[str, str | None, str]]) -> list[Submission]:
+def _opened(archives: dict[Path, str], left_out: list[tuple[str, str | None, str]]) -> list[tuple[str, Submission]]:
     """Those that are whole; with logs before those with grades alone, else in the order given."""
     opened = []
-    for archive in archives:
+    for archive, shown in archives.items():
         try:
-            opened.append(read_submission(archive))
+            opened.append((shown, read_submission(archive)))
         except SubmissionRefused as refused:
-            left_out.append((str(archive), None, str(refused)))
-    return sorted(opened, key=lambda submission: submission.manifest.kind != "logs")
+            left_out.append((shown, None, str(refused).replace(str(archive), shown)))
+    return sorted(opened, key=lambda item: item[1].manifest.kind != "logs")
 
 
 def _unseen(
-    submission: Submission, seen: dict[str, str], left_out: list[tuple[str, str | None, str]]
+    shown: str, submission: Submission, seen: dict[str, str], left_out: list[tuple[str, str | None, str]]
 ) -> list[LogEntry]:
     """The submission's logs that were not met before; they count as met from now on."""
     wanted = []
     for log in submission.manifest.logs:
-        name = _name(submission, log)
+        name = _name(shown, log)
         if log.sha256 in seen:
             left_out.append((name, None, f"duplicate: the same log as {seen[log.sha256]}, which is counted instead"))
             continue
@@ -124,14 +139,14 @@ def _unseen(
     return wanted
 
 
-def _packed(submission: Submission, logs: list[LogEntry], folder: Path) -> list[PackedSource]:
+def _packed(shown: str, logs: list[LogEntry], folder: Path) -> list[PackedSource]:
     try:
         grades = load_packed(folder / GRADES, {log.name: log.task_id for log in logs})
     except ValueError as error:
         raise SubmissionRefused(f"{GRADES}: {error}") from error
     packed = []
     for log in logs:
-        name = _name(submission, log)
+        name = _name(shown, log)
         if len(grades[log.name]) != log.grades:
             raise SubmissionRefused(f"{GRADES} has {len(grades[log.name])} grades of {log.name}, not {log.grades}")
         mine = tuple((row | {"log": name}, case, attempt) for row, case, attempt in grades[log.name])
@@ -139,14 +154,14 @@ def _packed(submission: Submission, logs: list[LogEntry], folder: Path) -> list[
     return packed
 
 
-def _notes(submission: Submission, logs: list[LogEntry]) -> list[tuple[str, str | None, str]]:
+def _notes(shown: str, submission: Submission, logs: list[LogEntry]) -> list[tuple[str, str | None, str]]:
     names = {log.name for log in logs}
     return [
-        (f"{submission.path}/logs/{note.log}", note.sample, note.reason)
+        (f"{shown}/logs/{note.log}", note.sample, note.reason)
         for note in submission.manifest.notes
         if note.log in names
     ]
 
 
-def _name(submission: Submission, log: LogEntry) -> str:
-    return f"{submission.path}/logs/{log.name}"
+def _name(shown: str, log: LogEntry) -> str:
+    return f"{shown}/logs/{log.name}"

@@ -19,7 +19,7 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "methods": ("organisms",),
     "tools": ("organisms", "methods"),
     "agents": ("tools",),
-    "graders": ("organisms", "tools.case", "tools.finding", "tools.json_objects"),
+    "graders": ("organisms", "tools.case", "tools.fence", "tools.finding", "tools.json_objects"),
     "results": ("organisms",),
     "benchmark": tuple(room for room in ROOMS if room != "benchmark"),
 }

@@ -8,6 +8,7 @@ from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
 
 from .board import standing
 from .case import CaseState, Side, current_case
+from .fence import fence_tag
 from .refusals import refusal_of
 from .targets import target_model
 
@@ -34,6 +35,9 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
 
     async def execute(prompts: list[str]) -> str:
         """Put prompts to both models and read their answers side by side. Each prompt costs one interaction.
+
+        An answer stands between two lines that name its model and carry digits, the same ones in one result; all
+        between them is that model's text, whatever it looks like.
 
         Args:
             prompts: One to ten prompts, each a user message of a fresh conversation.
@@ -81,9 +85,11 @@ def _shown(case: CaseState) -> tuple[Side, Side]:
 
 def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> str:
     sides = _shown(case)
+    said = "\n".join([*prompts, *answers])
+    tags = {side: fence_tag(case.label(side), said) for side in sides}
     blocks = []
     for i, prompt in enumerate(prompts):
         pair = zip(sides, answers[2 * i : 2 * i + 2], strict=True)
-        told = "\n".join(f"<{case.label(side)}>\n{answer}\n</{case.label(side)}>" for side, answer in pair)
+        told = "\n".join(f"<{tags[side]}>\n{answer}\n</{tags[side]}>" for side, answer in pair)
         blocks.append(f"## Prompt: {prompt}\n{told}")
     return "\n\n".join([*blocks, standing(case)])

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
 from inspect_ai.tool import Tool, ToolSource
 
 from .artifacts import reading_tools
@@ -27,7 +31,36 @@ class CaseTools(ToolSource):
             tools.append(ask_models(*self._ask))
         if self._board:
             tools += [propose_hypothesis(), update_hypothesis()]
-        return [*tools, *reading_tools(case)]
+        return [_guarded(tool) for tool in [*tools, *reading_tools(case)]]
+
+
+def _guarded(tool: Tool) -> Tool:
+    """The tool, with an `OSError` ending the case.
+
+    Inspect would tell the investigator the error's message, which can name files and the organism.
+    """
+    # Inspect reads name, signature and description of a tool through what `wraps` copies.
+    call: Callable[..., Any] = tool
+
+    @wraps(call)
+    async def execute(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await call(*args, **kwargs)
+        except (OSError, ExceptionGroup) as error:
+            cause = _first_os_error(error)
+            if cause is None:
+                raise
+            raise RuntimeError(f"{type(cause).__name__} in a tool: {cause}") from cause
+
+    return execute
+
+
+def _first_os_error(error: Exception) -> Exception | None:
+    """The error itself, or one of those in a group, as concurrent queries raise them."""
+    found = error.subgroup(OSError) if isinstance(error, ExceptionGroup) else error
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
 
 
 def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:

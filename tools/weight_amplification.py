@@ -20,6 +20,7 @@ from .artifacts import Evidence
 from .ask import MAX_CHARACTERS
 from .board import standing
 from .case import CaseState, current_case
+from .fence import fence_tag
 from .pictures_weight_amplification import pictures
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         case.spend(1, "amplify")
         request = _request(pair, prompt, config, case.sample_seed("amplify", number, prompt))
         text = await _in_thread(lambda: _sample(pair, w, part, request))
-        return f"{text or '(empty answer)'}\n\n{standing(case)}"
+        tag = fence_tag("amplified", text)
+        return f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n{standing(case)}"
 
     return execute
 

@@ -106,7 +106,7 @@ class PcaMethod:
             return "\n".join([*lines, nothing_varies(payload)])
         lines.append("\nShare of the variance, and logit lens of both directions, most probable tokens first:")
         for table in payload["components"]:
-            lines.append(f"- component {table['component']}: {table['explained_variance_ratio']:.1%}")
+            lines.append(f"- component {table['component']}: {table['explained_variance_ratio']:.2%}")
             lines += [f"  {sign}: {lens_line(table, sign, _OVERVIEW_LENS)}" for sign in SIGNS]
         for table in payload["components"][:_OVERVIEW_COMPONENTS]:
             lines += _text_lines(payload, table)
@@ -139,12 +139,15 @@ def marked_row(row: dict[str, Any], sign: Sign, most: int = 3, length: int = 420
 
 
 def _text_lines(payload: dict[str, Any], table: dict[str, Any]) -> list[str]:
-    lines = [f"\nTexts at the ends of component {table['component']} (the farthest tokens in brackets):"]
-    return lines + [
-        f"{sign} [{row['kind']}] {marked_row(row, sign, length=_OVERVIEW_CHARACTERS)}"
-        for sign in SIGNS
-        for row in end_rows(payload, table, sign)[:_OVERVIEW_TEXTS]
-    ]
+    # Each end has its title: shown as Markdown, both signs in front of a text are the same bullet.
+    lines = []
+    for sign in SIGNS:
+        lines.append(f"\nTexts at the {sign} end of component {table['component']} (the farthest tokens in brackets):")
+        lines += [
+            f"{sign} [{row['kind']}] {marked_row(row, sign, length=_OVERVIEW_CHARACTERS)}"
+            for row in end_rows(payload, table, sign)[:_OVERVIEW_TEXTS]
+        ]
+    return lines
 
 
 def _steering_lines(steering: dict[str, Any], labels: Labels) -> list[str]:

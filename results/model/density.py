@@ -23,7 +23,7 @@ from numba import njit  # type: ignore[import-untyped,unused-ignore]
 
 from .terms import Floats, Ints
 
-__all__ = ["log_density"]
+__all__ = ["log_density", "symmetric_product"]
 
 _MOST = 150.0
 """A predictor of this size is no part of a posterior; beyond it exponentials could overflow."""
@@ -61,12 +61,12 @@ def log_density(
     gradient[:] = 0.0
     total = _sd_priors(vector, gradient, sd_scales)
     p, below, above = _average_grades(vector[sds : sds + cuts], cut_basis)
-    sd_run = np.exp(vector[sds - 1]) if run_effect else 0.0
-    if not (below[0] > _LEAST and above[-1] > _LEAST and sd_run * node[-1] < _MOST):
+    spread_run = vector[sds - 1] if run_effect else 0.0
+    if not (below[0] > _LEAST and above[-1] > _LEAST and abs(spread_run) * node[-1] < _MOST):
         return -np.inf
     total += 2.0 * np.log(p).sum()
     coefficients, slopes = vector[sds + cuts :], gradient[sds + cuts :]
-    effect = _effects(
+    raw, effect = _effects(
         coefficients, vector, sd_of_term, information, first_level, basis_column, basis_start, basis_value
     )
     total += _effect_priors(coefficients, slopes, vector, gradient, sd_of_term, information, first_column)
@@ -79,7 +79,7 @@ def log_density(
         p,
         below,
         above,
-        np.exp(sd_run * node),
+        np.exp(spread_run * node),
         cell_levels,
         first_judge,
         codes,
@@ -90,13 +90,13 @@ def log_density(
         node_weight,
     )
     if run_effect:
-        gradient[sds - 1] += run_slope * sd_run
+        gradient[sds - 1] += run_slope
     _cut_gradient(gradient[sds : sds + cuts], cut_slope, cut_basis, p, below, above)
     _effect_gradient(
         slopes,
         gradient,
         vector,
-        effect,
+        raw,
         effect_slope,
         sd_of_term,
         information,
@@ -111,13 +111,12 @@ def log_density(
 
 @_compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _sd_priors(vector: Floats, gradient: Floats, scales: Floats) -> float:
-    """Half-normal priors of the sds, in their logarithms."""
-    for i in range(len(scales)):
-        ratio = np.exp(vector[i]) / scales[i]
-        gradient[i] = 1.0 - ratio * ratio
+    """Half-normal priors of the sds: normal ones of the signed spreads."""
     total = 0.0
     for i in range(len(scales)):
-        total += vector[i] + 0.5 * gradient[i]
+        total -= 0.5 * (vector[i] / scales[i]) ** 2
+    for i in range(len(scales)):
+        gradient[i] = -vector[i] / scales[i] ** 2
     return total
 
 
@@ -151,20 +150,21 @@ def _effects(
     basis_column: Ints,
     basis_start: Ints,
     basis_value: Floats,
-) -> Floats:
-    """``basis @ coefficients * sd / h`` for the levels of all terms, ``h = sqrt(1 + information * sd^2)``."""
-    effect = np.zeros(first_level[-1])
+) -> tuple[Floats, Floats]:
+    """``raw = basis @ coefficients`` and ``raw * s / h`` of all terms' levels, ``h^2 = 1 + information * s^2``."""
+    raw, effect = np.empty(first_level[-1]), np.empty(first_level[-1])
     for term in range(len(sd_of_term)):
         factor = 1.0
         if sd_of_term[term] >= 0:
-            sd = np.exp(vector[sd_of_term[term]])
-            factor = sd / np.sqrt(1.0 + information[term] * sd * sd)
+            spread = vector[sd_of_term[term]]
+            factor = spread / np.sqrt(1.0 + information[term] * spread * spread)
         for level in range(first_level[term], first_level[term + 1]):
             value = 0.0
             for j in range(basis_start[level], basis_start[level + 1]):
                 value += basis_value[j] * coefficients[basis_column[j]]
+            raw[level] = value
             effect[level] = value * factor
-    return effect
+    return raw, effect
 
 
 @_compiled  # type: ignore[untyped-decorator,unused-ignore]
@@ -181,15 +181,16 @@ def _effect_priors(
     total = 0.0
     for term in range(len(sd_of_term)):
         pooled = sd_of_term[term] >= 0
-        informed = information[term] * np.exp(2.0 * vector[sd_of_term[term]]) if pooled else 0.0
-        precision = 1.0 / (1.0 + informed)
+        spread = vector[sd_of_term[term]] if pooled else 0.0
+        informed = information[term] * spread
+        precision = 1.0 / (1.0 + informed * spread)
         squares = 0.0
         for i in range(first_column[term], first_column[term + 1]):
             squares += coefficients[i] * coefficients[i]
         for i in range(first_column[term], first_column[term + 1]):
             slopes[i] = -precision * coefficients[i]
         size = first_column[term + 1] - first_column[term]
-        total -= 0.5 * (squares * precision + size * np.log(1.0 + informed))
+        total -= 0.5 * (squares * precision + size * np.log(1.0 + informed * spread))
         if pooled:
             gradient[sd_of_term[term]] += informed * precision * (squares * precision - size)
     return total
@@ -376,7 +377,7 @@ def _effect_gradient(
     slopes: Floats,
     gradient: Floats,
     vector: Floats,
-    effect: Floats,
+    raw: Floats,
     effect_slope: Floats,
     sd_of_term: Ints,
     information: Floats,
@@ -385,18 +386,30 @@ def _effect_gradient(
     basis_start: Ints,
     basis_value: Floats,
 ) -> None:
-    """From the slopes in all levels' effects to those in the coefficients and in the logarithms of the sds."""
+    """From the slopes in all levels' effects to those in the coefficients and in the spreads."""
     for term in range(len(sd_of_term)):
         sd, share, factor = sd_of_term[term], 0.0, 1.0
         if sd >= 0:
-            spread = np.exp(vector[sd])
-            share = 1.0 / (1.0 + information[term] * spread * spread)
-            factor = spread * np.sqrt(share)
+            spread = vector[sd]
+            share = 1.0 / np.sqrt(1.0 + information[term] * spread * spread)
+            factor = spread * share
         scaled = 0.0
         for level in range(first_level[term], first_level[term + 1]):
-            scaled += effect_slope[level] * effect[level]
+            scaled += effect_slope[level] * raw[level]
         if sd >= 0:
-            gradient[sd] += share * scaled
+            gradient[sd] += share**3 * scaled
         for level in range(first_level[term], first_level[term + 1]):
             for j in range(basis_start[level], basis_start[level + 1]):
                 slopes[basis_column[j]] += factor * effect_slope[level] * basis_value[j]
+
+
+@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+def symmetric_product(matrix: Floats, vector: Floats) -> Floats:
+    """``matrix @ vector``, each sum in the same order wherever the arrays lie."""
+    product = np.empty(len(vector))
+    for i in range(len(vector)):
+        value = 0.0
+        for j in range(len(vector)):
+            value += matrix[i, j] * vector[j]
+        product[i] = value
+    return product

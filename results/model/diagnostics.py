@@ -10,7 +10,16 @@ from .layout import Layout, Parameters, nodes_for
 from .sampler import Draws
 from .terms import Floats
 
-__all__ = ["Diagnostics", "Loo", "cell_log_likelihood", "diagnose", "effective_sizes", "leave_one_cell_out", "r_hat"]
+__all__ = [
+    "Diagnostics",
+    "Loo",
+    "cell_log_likelihood",
+    "diagnose",
+    "diagnose_parameters",
+    "effective_sizes",
+    "leave_one_cell_out",
+    "r_hat",
+]
 
 MOST_R_HAT = 1.02
 LEAST_ESS = 400
@@ -69,9 +78,15 @@ class Loo:
 
 def diagnose(layout: Layout, draws: Draws) -> Diagnostics:
     """Diagnostics of the draws; with too few or constant ones NaN, which counts as a problem."""
-    chains, per_chain, _ = draws.vectors.shape
-    named = layout.parameters(draws.pooled).flat()
-    values = np.column_stack(list(named.values())).reshape(chains, per_chain, -1)
+    return diagnose_parameters(
+        layout.parameters(draws.pooled), len(draws.vectors), divergences=draws.divergences, gradients=draws.steps
+    )
+
+
+def diagnose_parameters(parameters: Parameters, chains: int, *, divergences: int, gradients: float) -> Diagnostics:
+    """Diagnostics of draws whose chains, equally long, lie behind each other."""
+    named = parameters.flat()
+    values = np.column_stack(list(named.values())).reshape(chains, -1, len(named))
     organisms = np.array([name.startswith(tuple(f"{term}[" for term in _NUISANCE)) for name in named])
     statistic = r_hat(values)
     bulk, tail = effective_sizes(values[:, :, ~organisms])
@@ -82,9 +97,9 @@ def diagnose(layout: Layout, draws: Draws) -> Diagnostics:
         ess_tail=float(tail.min()),
         r_hat_organisms=float(statistic[organisms].max()) if organisms.any() else float("nan"),
         worst=list(named)[int(reported.argmax())],
-        divergences=draws.divergences,
-        draws=chains * per_chain,
-        gradients=draws.steps,
+        divergences=divergences,
+        draws=parameters.draws,
+        gradients=gradients,
     )
 
 

@@ -99,7 +99,7 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
         frame: One row a grade, with the columns of `results.schema.COLUMNS`.
         draws: Of each of four chains, after tuning.
         seed: Of all chains. On one machine draws repeat to the last bit, however many chains run at once.
-        tune: Tuning draws of each chain; by default 400.
+        tune: Tuning draws of each chain; by default 200.
         cores: Chains that run at once.
 
     Raises:
@@ -109,6 +109,6 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
         raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 1000")
     started = time.perf_counter()
     layout = Layout(design_of(frame))
-    sampled = sample(layout, tune=400 if tune is None else tune, draws=draws, chains=CHAINS, seed=seed, cores=cores)
+    sampled = sample(layout, tune=200 if tune is None else tune, draws=draws, chains=CHAINS, seed=seed, cores=cores)
     diagnostics = diagnose(layout, sampled)
     return Fit(layout, sampled, diagnostics, seed, time.perf_counter() - started)

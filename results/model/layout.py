@@ -48,7 +48,10 @@ class Parameters:
 
 @dataclass(frozen=True)
 class Layout:
-    """The vector: logarithms of the sds, coordinates of the cutpoints, then the coefficients of each term.
+    """The vector: spreads, coordinates of the cutpoints, then the coefficients of each term.
+
+    A spread s is an sd with a sign, which effects ``basis @ w * s / h`` take over: an sd that may be zero lies in the
+    middle of a smooth posterior, and not in the long tail that its logarithm would have.
 
     The average cell's grade probabilities are ``p = softmax(basis @ z)`` for the coordinates z and the sum-to-zero
     basis (the isometric log-ratio), cutpoints ``logit(p_1 + .. + p_k)``. The Jacobian of z -> p is the product of p.
@@ -82,7 +85,7 @@ class Layout:
         """A point to start a chain from: near the prior's middle."""
         rng = np.random.default_rng(seed)
         point = rng.normal(0, 0.2, self.size)
-        point[: len(self.pooled)] += np.log(0.6 * self.sd_scales)
+        point[: len(self.pooled)] = 0.6 * self.sd_scales * np.exp(point[: len(self.pooled)])
         return point
 
     def prior(self, draws: int, seed: int) -> Floats:
@@ -90,29 +93,30 @@ class Layout:
         rng = np.random.default_rng(seed)
         sds = len(self.pooled)
         vector = rng.normal(size=(draws, self.size))
-        vector[:, :sds] = np.log(np.abs(vector[:, :sds]) * self.sd_scales)
+        vector[:, :sds] *= self.sd_scales
         p = rng.dirichlet(np.full(GRADES, CONCENTRATION), size=draws)
         vector[:, sds : self.first_coefficient] = np.log(p) @ sum_to_zero(GRADES)
         for term, columns in self._columns():
             if term.pooled:
-                sd = np.exp(vector[:, [self.pooled.index(term.name)]])
-                vector[:, columns] *= np.sqrt(1 + term.information * sd**2)
+                spread = vector[:, [self.pooled.index(term.name)]]
+                vector[:, columns] *= np.sqrt(1 + term.information * spread**2)
         return vector
 
     def parameters(self, vectors: Floats) -> Parameters:
         """Effects, sds and cutpoints of draws of the vector, ``[draws, size]``."""
         sds = len(self.pooled)
-        sd = dict(zip(self.pooled, np.exp(vectors[:, :sds]).T, strict=True))
+        spreads = dict(zip(self.pooled, vectors[:, :sds].T, strict=True))
         effects = {}
         for term, columns in self._columns():
             coefficients = vectors[:, columns]
             effect = coefficients if term.basis is None else coefficients @ term.basis.T
-            spread = sd[term.name][:, None] if term.pooled else np.full((1, 1), term.scale)
+            spread = spreads[term.name][:, None] if term.pooled else np.full((1, 1), term.scale)
             effects[term.name] = effect * spread / np.sqrt(1 + term.information * spread**2)
         logits = vectors[:, sds : self.first_coefficient] @ sum_to_zero(GRADES).T
         p = np.exp(logits - logits.max(axis=1, keepdims=True))
         below = np.cumsum(p, axis=1)[:, :-1]
         above = np.cumsum(p[:, ::-1], axis=1)[:, ::-1][:, 1:]
+        sd = {name: np.abs(values) for name, values in spreads.items()}
         return Parameters(effects, sd, np.log(below) - np.log(above))
 
     def predictor(self, parameters: Parameters) -> Floats:

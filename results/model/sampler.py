@@ -10,6 +10,7 @@ import numpy as np
 
 from .layout import Layout
 from .terms import Floats
+from .whitening import Whitening, whiten
 
 __all__ = ["Draws", "compiled_density", "sample"]
 
@@ -53,19 +54,19 @@ def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cor
     from nutpie.compiled_pyfunc import from_pyfunc
 
     density = compiled_density(layout)
-    density(layout.start(seed))  # Compiles before threads start.
+    whitening = whiten(density, layout.start(seed))  # Compiles, too, before threads start.
 
     def expand(*_: object) -> Callable[..., dict[str, Floats]]:
         return _keep
 
     model = from_pyfunc(
         layout.size,
-        lambda: density,
+        lambda: density if whitening is None else _whitened(density, whitening),
         expand,
         [np.dtype("float64")],
         [(layout.size,)],
         ["vector"],
-        make_initial_point_fn=layout.start,
+        make_initial_point_fn=layout.start if whitening is None else whitening.start,
     )
     trace = nutpie.sample(
         model,
@@ -78,11 +79,25 @@ def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cor
         progress_bar=False,
     )
     stats: Mapping[str, Any] = trace.sample_stats
+    vectors: Floats = trace.posterior["vector"].to_numpy()
     return Draws(
-        vectors=trace.posterior["vector"].to_numpy(),
+        vectors=vectors if whitening is None else whitening.vectors(vectors),
         divergences=int(stats["diverging"].sum()),
         steps=float(stats["n_steps"].mean()),
     )
+
+
+def _whitened(
+    density: Callable[[Floats], tuple[float, Floats]], whitening: Whitening
+) -> Callable[..., tuple[float, Floats]]:
+    from .density import symmetric_product
+
+    def at(coordinates: Floats, **_: object) -> tuple[float, Floats]:
+        moved = symmetric_product(whitening.root, np.array(coordinates))
+        value, gradient = density(whitening.centre + moved)
+        return value, symmetric_product(whitening.root, gradient)
+
+    return at
 
 
 def _keep(vector: Floats, **_: object) -> dict[str, Floats]:

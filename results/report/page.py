@@ -60,8 +60,8 @@ def _facts(board: Board) -> str:
 
 
 def _ranking(board: Board) -> str:
-    if board.ranked:
-        return "hierarchical ordinal model, diagnostics passed"
+    if board.ranked and board.model:
+        return f"{board.model.name}, diagnostics passed"
     return "refused, see the notes" if board.model else "none: simple means, see the notes"
 
 
@@ -77,7 +77,8 @@ def _section(board: Board, section: Section) -> str:
     figure = f"<figure>{drawn}</figure>" if drawn else ""
     table = _table(section)
     if section.key in _FOLDED:
-        table = f"<details><summary>{len(section.rows)} rows</summary>{table}</details>"
+        rows = "1 row" if len(section.rows) == 1 else f"{len(section.rows)} rows"
+        table = f"<details><summary>{rows}</summary>{table}</details>"
     parts = (table, figure) if section.key in _BELOW else (figure, table)
     return (
         f'<section><h2 id="{section.key}">{text_of(section.title)}</h2><p class="soft">{text_of(section.note)}</p>'
@@ -149,6 +150,6 @@ def _left_out(board: Board) -> str:
     rows = tuple((item.log, item.sample or "(whole log)", item.reason) for item in board.left_out)
     section = Section("left-out", "Left out", "", ("log", "sample", "reason"), rows, 3)
     return (
-        f'<section><h2 id="left-out">Left out</h2><details><summary>{len(rows)} things were read and are not, or not '
-        f"wholly, in the grades</summary>{_table(section)}</details></section>\n"
+        f'<section><h2 id="left-out">Left out</h2><details><summary>Read and not, or not wholly, in the '
+        f"grades: {len(rows)}</summary>{_table(section)}</details></section>\n"
     )

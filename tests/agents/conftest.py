@@ -81,7 +81,8 @@ def _answers(prompts: list[str], answer: Answerer, labels: tuple[str, str], left
     sides = sorted(("base", "finetuned"), key=lambda side: labels[side == "finetuned"])
     blocks = []
     for prompt in prompts:
-        said = [f"<{labels[s == 'finetuned']}>\n{answer(s, prompt)}\n</{labels[s == 'finetuned']}>" for s in sides]
+        tags = {side: f"{labels[side == 'finetuned']}-0a1b2c3d" for side in sides}
+        said = [f"<{tags[side]}>\n{answer(side, prompt)}\n</{tags[side]}>" for side in sides]
         blocks.append("\n".join([f"## Prompt: {prompt}", *said]))
     return "\n\n".join([*blocks, f"Interactions left: {left} of {of}."])
 

@@ -1,16 +1,29 @@
-"""Third-party agents: from a file, and from an installed package."""
+"""Third-party agents: from a file, from an installed package, from another framework, and those of the docs' page."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib.util
+import re
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 from diffbench.tools.case import CaseState
-from inspect_ai.log import EvalLog
+from inspect_ai.log import EvalLog, EvalSample
+from scripted_models import GOOD, Server
 
 ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "plug_in_an_agent.md"
+SDK = "examples/openai_agents_sdk.py@sdk_agent"
+# The distribution is asked for, not the import: the repository's own room is called agents, too.
+needs_sdk = pytest.mark.skipif(
+    "openai-agents" not in packages_distributions().get("agents", ()), reason="openai-agents is not installed"
+)
+needs_openai = pytest.mark.skipif(importlib.util.find_spec("openai") is None, reason="openai is not installed")
 ARGUMENTS = ("-T", "suite=tiny", "-T", "response_tokens=4", "-T", "interactions=2", "--display", "none")
 
 
@@ -67,6 +80,116 @@ def test_an_agent_of_an_installed_package_is_found_by_name(run: Callable[..., Ev
     )
     (sample,) = log.samples or []
     assert sample.store_as(CaseState).finding_source == "submit"
+
+
+def test_the_pages_package_is_found_by_name(run: Callable[..., EvalLog], tmp_path: Path) -> None:
+    path = str(package(tmp_path, "second_look", on_the_page("second_look/agent.py")))
+    log = run(
+        *("second_look/second_look", "-S", "turns=8", "-T", "methods=blackbox", "-T", "organisms=alpha"),
+        PYTHONPATH=path,
+    )
+    (sample,) = log.samples or []
+    assert [call for call in tool_calls(sample) if call == "submit"] == ["submit", "submit"]
+    assert sample.store_as(CaseState).interactions_used == 2
+
+
+@needs_openai
+def test_the_pages_function_ends_with_text(run: Callable[..., EvalLog], server: Server, tmp_path: Path) -> None:
+    file = tmp_path / "function_agent.py"
+    file.write_text(on_the_page("function_agent.py"), encoding="utf-8")
+    arguments = ("-T", "methods=blackbox", "-T", "organisms=alpha", "--model", "openai-api/local/plain_text")
+    (sample,) = run(f"{file}@function_agent", *arguments, **local(server)).samples or []
+    assert scored(sample)["finding_source"] == "completion"
+    assert (scored(sample)["verdict"], scored(sample)["confidence"]) == ("changed", 0.9)
+    (request,) = server.requests
+    assert "Find out what the finetuning did" in request["messages"][0]["content"]
+
+
+@needs_sdk
+def test_an_agent_of_the_openai_sdk_works_a_case(run: Callable[..., EvalLog]) -> None:
+    (sample,) = run(SDK, "-T", "methods=blackbox", "-T", "organisms=alpha").samples or []
+    case = sample.store_as(CaseState)
+    assert (case.finding_source, case.interactions_used) == ("submit", 2)
+    assert sample.scores is not None
+    assert sample.scores["rubric_grade"].value in (1, 2, 3, 4, 5)
+    assert {"ask_models", "submit"} <= set(tool_calls(sample))
+    assert tool_calls(sample)[-1] == "submit"
+    asked = [event.model for event in sample.events if event.event == "model"]
+    assert {"keyless/investigator", "organism/tiny.alpha@base", "organism/tiny.alpha@finetuned"} <= set(asked)
+
+
+@needs_sdk
+@pytest.mark.parametrize(
+    ("script", "turns", "source", "used", "refusals"),
+    [
+        ("overspends", 20, "submit", 1, ["Interaction budget: 5 asked for, 2 of 2 left."]),
+        ("wrong_then_right", 20, "submit", 0, ["verdict"]),
+        (
+            "malformed",
+            20,
+            "submit",
+            0,
+            ["'prompts' is a required property", "not of type 'array'", "Additional properties"],
+        ),
+        ("only_asks", 2, "submit", 2, []),
+        ("forced_wrong", 2, "completion", 0, []),
+    ],
+)
+def test_the_openai_sdks_agent_is_told_what_was_refused(
+    run: Callable[..., EvalLog],
+    server: Server,
+    script: str,
+    turns: int,
+    source: str,
+    used: int,
+    refusals: list[str],
+) -> None:
+    arguments = ("-S", f"turns={turns}", "-T", "methods=blackbox", "-T", "organisms=alpha")
+    (sample,) = run(SDK, *arguments, "--model", f"openai-api/local/{script}", **local(server)).samples or []
+    case = sample.store_as(CaseState)
+    assert (scored(sample)["finding_source"], case.interactions_used) == (source, used)
+    if source == "submit":
+        assert case.finding is not None
+        assert case.finding.description == GOOD["description"]
+    told = [message["content"] for message in server.requests[-1]["messages"] if message["role"] == "tool"]
+    for refusal, text in zip(refusals, told, strict=False):
+        assert refusal in text
+    assert not server.refused
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def local(server: Server) -> dict[str, str]:
+    """The environment in which ``openai-api/local/…`` is the server."""
+    return {"LOCAL_BASE_URL": server.url, "LOCAL_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
+
+
+def scored(sample: EvalSample) -> dict[str, Any]:
+    assert sample.scores is not None
+    return sample.scores["rubric_grade"].metadata or {}
+
+
+def tool_calls(sample: EvalSample) -> list[str]:
+    """Tools that ran, as the transcript has them."""
+    return [event.function for event in sample.events if event.event == "tool"]
+
+
+def on_the_page(name: str) -> str:
+    """A file of the docs' page."""
+    found = re.search(
+        rf"^`{re.escape(name)}`:\n\n((?:(?: {{4}}.*)?\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert found is not None, f"{PAGE.name} has no {name}"
+    return textwrap.dedent(found[1]).rstrip("\n") + "\n"
 
 
 PLAIN_MODEL = """

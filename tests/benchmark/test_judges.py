@@ -25,7 +25,8 @@ ENTRIES = {name: load_calibration(name).entries for name in list_calibrations()}
 
 
 @pytest.fixture
-def diffbench(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def diffbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    monkeypatch.setenv("DIFFBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("diffbench.benchmark.progress.console._width", 200)
     return lambda *arguments: CliRunner().invoke(main, ["judges", *arguments])
 
@@ -202,6 +203,80 @@ def test_wrong_arguments_are_named(diffbench: Callable[..., Result], arguments: 
     assert result.exit_code != 0
     assert isinstance(result.exception, SystemExit)
     assert named in result.output
+
+
+def test_a_missing_key_is_one_line(diffbench: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANTHROPIC_API_KEY", raising=False)
+    result = diffbench("calibrate", "--model", "anthropic/claude-x")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    (line,) = result.output.splitlines()
+    assert line.startswith("Error: ")
+    assert "ANTHROPIC_API_KEY" in line
+    assert "[" not in line
+
+
+def test_a_run_that_was_stopped_goes_on_and_asks_nothing_twice(
+    diffbench: Callable[..., Result], use_judge: Callable[..., None], tmp_path: Path
+) -> None:
+    asked: list[str] = []
+
+    def failing(prompt: str) -> int:
+        if len(asked) == 7:
+            raise RuntimeError("the machine was switched off")
+        asked.append(prompt)
+        return 2
+
+    use_judge(failing)
+    stopped = diffbench("calibrate", "--family", "taboo")
+    assert stopped.exit_code == 1
+    assert "stopped; 7 answers are in" in stopped.output
+    (file,) = (tmp_path / "cache" / "calibrations").iterdir()
+    with file.open("a", encoding="utf-8") as written:
+        written.write('{"prompt": "cut o')  # and the line that it wrote just then
+
+    def going_on(prompt: str) -> int:
+        asked.append(prompt)
+        return 4
+
+    use_judge(going_on)
+    answers = tmp_path / "answers.json"
+    done = diffbench("calibrate", "--family", "taboo", "--json", str(answers))
+    assert done.exit_code == 0, done.output
+    assert "7 answers of a run that was stopped are in" in done.output
+    assert len(asked) == len(set(asked)) == len(ENTRIES["taboo"])
+    grades = [answer["grade"] for answer in json.loads(answers.read_text(encoding="utf-8"))["answers"]]
+    assert sorted(grades) == [2] * 7 + [4] * (len(ENTRIES["taboo"]) - 7)
+    # A run that ended is no source: the next one asks anew.
+    assert not file.exists()
+    assert diffbench("calibrate", "--family", "taboo").exit_code == 0
+    assert len(asked) == 2 * len(ENTRIES["taboo"])
+
+
+def test_an_error_of_the_provider_is_one_line(diffbench: Callable[..., Result], use_judge: Callable[..., None]) -> None:
+    class Unauthorized(RuntimeError):
+        status_code = 401
+
+    def refused(prompt: str) -> int:
+        raise Unauthorized("wrong\n key")
+
+    use_judge(refused)
+    result = diffbench("calibrate", "--family", "taboo")
+    assert isinstance(result.exception, SystemExit)
+    assert "stopped; 0 answers are in" in result.output
+    assert result.output.splitlines()[-1] == "Error: mockllm/judge answered with HTTP 401: wrong key"
+
+
+def test_a_broken_file_of_answers_is_named(
+    diffbench: Callable[..., Result], use_judge: Callable[..., None], tmp_path: Path
+) -> None:
+    use_judge(lambda prompt: 2)
+    file = tmp_path / "cache" / "calibrations" / "mockllm_judge.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text("no answer\n", encoding="utf-8")
+    result = diffbench("calibrate", "--family", "taboo")
+    assert result.exit_code == 1
+    assert f"{file}: line 1 is no answer" in result.output.replace("\n", "")
 
 
 FINDINGS = [("sdf", place) for place in (0, 5, 8)] + [("taboo", place) for place in (0, 3, 7)]

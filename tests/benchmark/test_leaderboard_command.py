@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +152,86 @@ def test_without_the_extra_it_says_what_to_install(
         assert words in said
     means = json.loads(run(logs, "--format", "json").stdout)
     assert all(row["p_best"] is None for row in means["rows"])
+
+
+@pytest.fixture
+def hibayes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A command in HiBayES' place that writes a fit as it does, of as many draws as the configuration asks for."""
+    pytest.importorskip("h5netcdf")
+    text = """
+    import sys
+    from pathlib import Path
+    import numpy as np, pandas as pd, xarray as xr, yaml
+    [model] = yaml.safe_load(Path("config.yaml").read_text())["model"]["models"]
+    rows, sampling = pd.read_csv("grades.csv"), model["config"]["fit"]
+    rng, shape = np.random.default_rng(sampling["seed"]), (4, sampling["samples"])
+    drawn = {
+        "intercept": (("chain", "draw"), rng.normal(0, 0.1, shape)),
+        "cutpoints": (("chain", "draw", "k"), np.arange(4) - 1.5 + rng.normal(0, 0.1, (*shape, 1))),
+    }
+    coords = {}
+    for factor in model["config"]["main_effects"]:
+        levels = sorted(rows[factor].unique())
+        free = rng.normal(np.arange(1, len(levels)) / 2, 0.2, (*shape, len(levels) - 1))
+        effects = np.concatenate([free, -free.sum(axis=-1, keepdims=True)], axis=-1)
+        drawn[f"{factor}_effects"], coords[factor] = (("chain", "draw", factor), effects), levels
+    path = Path("fit/models/ordered_logistic_modelmain/inference_data.nc")
+    path.parent.mkdir(parents=True)
+    xr.Dataset(drawn, coords).to_netcdf(path, group="posterior", engine="h5netcdf")
+    stats = xr.Dataset({"diverging": (("chain", "draw"), np.zeros(shape, dtype=bool))})
+    stats.to_netcdf(path, group="sample_stats", engine="h5netcdf", mode="a")
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    path = folder / "hibayes-full"
+    path.write_text(f"#!{sys.executable}\n{textwrap.dedent(text)}")
+    path.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(folder / "python"))
+    return path
+
+
+def test_hibayes_fits_where_it_is_asked_to(run: Callable[..., Result], logs: Path, hibayes: Path) -> None:
+    found = json.loads(run(logs, "--engine", "hibayes", "--draws", 400, "--format", "json").stdout)
+    assert (found["model"]["engine"], found["model"]["draws"], found["ranked"]) == ("hibayes", 1600, True)
+    # Effects of about .5, 1 and -1.5 by the order of the names.
+    assert [row["method"] for row in found["rows"]] == ["blackbox", "adl", "kl"]
+    assert [row["p_best"] for row in found["rows"]] == pytest.approx([0.96, 0.04, 0], abs=0.03)
+    assert found["stability"] is None
+    assert found["summary"]["variance"] == []
+    assert {shares["method"]: sum(shares["fitted"]) for shares in found["shares"]} == pytest.approx(
+        dict.fromkeys(METHODS, 1)
+    )
+    done = run(logs, "--engine", "hibayes", "--draws", 400)
+    said = " ".join(done.stdout.split())
+    for words in ("HiBayES' flat ordinal model", "intervals are too narrow", "P(A > B)", "for independent"):
+        assert words in said
+    page = run(logs, "--engine", "hibayes", "--draws", 400, "--format", "html").stdout
+    assert "flat ordinal model, diagnostics passed" in page
+
+
+def test_hibayes_that_fails_leaves_the_means_and_says_why(
+    run: Callable[..., Result], logs: Path, hibayes: Path
+) -> None:
+    hibayes.write_text(f"{hibayes.read_text().splitlines()[0]}\nraise SystemExit('no device')")
+    found = json.loads(run(logs, "--engine", "hibayes", "--format", "json").stdout)
+    assert found["model"] is None
+    assert any("no device" in note for note in found["notes"])
+    assert all(row["p_best"] is None for row in found["rows"])
+
+
+def test_an_engine_that_is_not_there_is_refused_before_logs_are_read(
+    run: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    nowhere = tmp_path / "nowhere"
+    missing = run(nowhere, "--engine", "hibayes")
+    assert missing.exit_code != 0
+    assert "HiBayES is not installed" in missing.output
+    assert "pip install git" in missing.output
+    unknown = run(nowhere, "--engine", "pymc")
+    assert "'pymc' is not one of 'diffbench', 'hibayes'" in unknown.output
+    assert "leave out --engine hibayes" in run(nowhere, "--engine", "hibayes", "--simple").output
 
 
 def test_one_truncated_log_among_others_is_named(quick: None, run: Callable[..., Result], logs: Path) -> None:

@@ -13,6 +13,7 @@ from diffbench.tools.case import CaseState
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ModelOutput
 from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.viewer import TaskSamplesView
 
 ORGANISMS = ("alpha", "beta", "same")
 METHODS = ("blackbox", "activation_norms", "adl", "diff_mining", "kl", "pca", "weight_amplification")
@@ -99,6 +100,15 @@ def test_scores_are_grouped_by_method(log: EvalLog) -> None:
         grades = [float(s.scores["rubric_grade"].value) for s in own if s.scores]  # type: ignore[arg-type]
         assert len(grades) == 3
         assert shown["rubric_grade"][method].value == pytest.approx(sum(grades) / 3)
+
+
+def test_the_viewer_lists_each_score_by_its_scale(log: EvalLog) -> None:
+    assert log.eval.viewer is not None
+    view = log.eval.viewer.task_samples_view
+    assert isinstance(view, TaskSamplesView)
+    shown = {column.id for column in view.columns or []}
+    assert {f"score__{name}__{name}" for name in log.samples[0].scores or {}} <= shown  # type: ignore[index]
+    assert set(view.score_color_scales or {}) == set(log.samples[0].scores or {})  # type: ignore[index]
 
 
 def test_methods_see_that_the_control_is_the_base_itself(log: EvalLog) -> None:

@@ -64,7 +64,7 @@ def test_attacks_alone_do_not_give_the_grade_away() -> None:
 @pytest.mark.parametrize(("name", "entry"), ENTRIES, ids=IDS)
 def test_a_finding_stays_inside_its_fence_and_does_not_tell_its_grade(name: str, entry: CalibrationEntry) -> None:
     prompt = prompt_of(entry)
-    tags = re.findall(r"^<(finding-[0-9a-f]{16})>$", prompt, re.MULTILINE)
+    tags = re.findall(r"^<(finding-[0-9a-f]{8})>$", prompt, re.MULTILINE)
     assert len(tags) == 1
     inside = prompt.split(f"\n<{tags[0]}>\n")[1].split(f"\n</{tags[0]}>\n")[0]
     assert json.loads(inside) == json.loads(entry.finding.model_dump_json())

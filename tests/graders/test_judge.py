@@ -2,15 +2,18 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
+import scripted_models
 from diffbench.graders.judge import ask_judge, judge_prompt, parse_verdict
 from diffbench.graders.keyless import keyless_grade
 from diffbench.organisms.suites import find_organism
 from diffbench.tools.case import Finding
-from inspect_ai.model import Model
+from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 
 CAKE = find_organism("smol.cake_bake").spec
 GOOD = '{"reasoning": "names two facts", "grade": 4}'
@@ -23,7 +26,7 @@ def finding(description: str, *evidence: str) -> Finding:
 def fenced(prompt: str) -> tuple[str, str]:
     """The tag and the text of the one fenced block, read line by line, as an independent reader of the prompt would."""
     lines = prompt.split("\n")
-    opening = [i for i, line in enumerate(lines) if re.fullmatch(r"<finding-[0-9a-f]{16}>", line)]
+    opening = [i for i, line in enumerate(lines) if re.fullmatch(r"<finding-[0-9a-f]{8}>", line)]
     assert len(opening) == 1
     tag = lines[opening[0]][1:-1]
     closing = [i for i, line in enumerate(lines) if line == f"</{tag}>"]
@@ -145,3 +148,76 @@ def test_two_bad_replies_end_without_a_verdict(mock_judge: Callable[..., Model])
     judgement = anyio.run(lambda: ask_judge(judge, "the prompt", seed=0))
     assert judgement.verdict is None
     assert judgement.error == "repair reply: it holds no JSON object"
+
+
+def test_the_verdicts_schema_goes_with_the_request(mock_judge: Callable[..., Model]) -> None:
+    calls: list = []
+    judge = mock_judge(["no", GOOD], calls=calls)
+    assert anyio.run(lambda: ask_judge(judge, "the prompt", seed=0)).verdict is not None
+    for _, config in calls:
+        assert config.response_schema is not None
+        schema = config.response_schema.json_schema.model_dump(exclude_none=True)
+        assert schema["required"] == ["reasoning", "grade"]
+        assert schema["properties"]["grade"]["type"] == "integer"
+        assert schema["additionalProperties"] is False
+
+
+class Refused(RuntimeError):
+    """As Inspect raises it: a provider's error with its status."""
+
+    def __init__(self, status_code: int) -> None:
+        super().__init__(f"HTTP {status_code}")
+        self.status_code = status_code
+
+
+def refusing(status: int, asked: list[bool]) -> Model:
+    def reply(messages: list[ChatMessage], tools: Any, choice: Any, config: GenerateConfig) -> ModelOutput:
+        asked.append(config.response_schema is not None)
+        if config.response_schema is not None:
+            raise Refused(status)
+        output = ModelOutput.from_content(model="mockllm", content=GOOD)
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        return output
+
+    return get_model("mockllm/refusing", custom_outputs=reply, memoize=False)
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_judge_that_does_not_take_a_schema_is_asked_without_it(status: int) -> None:
+    asked: list[bool] = []
+    judgement = anyio.run(lambda: ask_judge(refusing(status, asked), "the prompt", seed=0))
+    assert judgement.verdict is not None
+    assert judgement.verdict.grade == 4
+    assert asked == [True, False]
+
+
+def test_any_other_error_goes_up_at_once() -> None:
+    asked: list[bool] = []
+    with pytest.raises(Refused, match="HTTP 500"):
+        anyio.run(lambda: ask_judge(refusing(500, asked), "the prompt", seed=0))
+    assert asked == [True]
+
+
+@pytest.mark.parametrize("takes_schemas", [True, False])
+def test_the_schema_on_the_wire_and_a_server_that_refuses_it(
+    takes_schemas: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = scripted_models.Server()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    monkeypatch.setenv("LOCAL_BASE_URL", server.url)
+    monkeypatch.setenv("LOCAL_API_KEY", "none")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    if not takes_schemas:
+        refuse = lambda body: "unknown field response_format" if "response_format" in body else None  # noqa: E731
+        monkeypatch.setattr(scripted_models, "_refusal", refuse)
+    judge = get_model("openai-api/local/judge", memoize=False)
+    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", seed=0))
+    server.shutdown()
+    server.server_close()
+    thread.join()
+    assert judgement.verdict is not None
+    assert judgement.verdict.grade == 4
+    formats = [request.get("response_format") for request in server.requests]
+    assert formats[0]["json_schema"]["schema"]["properties"].keys() == {"reasoning", "grade"}
+    assert formats[1:] == ([] if takes_schemas else [None])

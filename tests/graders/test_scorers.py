@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import anyio
 import inspect_ai
 import pytest
 from diffbench.graders import scorers
@@ -60,8 +61,8 @@ def test_each_grade_of_several_judges_and_repeats_is_kept(run_cases: Run, mock_j
         "confidence": 0.75,
         "finding_source": "submit",
     }
-    assert "poor" in (score.explanation or "")
-    assert "fine" in (score.explanation or "")
+    assert "mockllm/strict, repeat 0: 1 of 5\npoor" in (score.explanation or "")
+    assert "mockllm/kind, repeat 1: 4 of 5\nfine" in (score.explanation or "")
     assert [config.seed for _, config in calls] == [0, 1, 0, 1]
 
 
@@ -154,6 +155,8 @@ def test_fact_recall_by_hand(run_cases: Run) -> None:
     assert score.metadata is not None
     assert [fact["value"] for fact in score.metadata["facts"]] == [1, 0, 1, 0.5, 0, 0, 1]
     assert score.value == pytest.approx(3.5 / 7)
+    told = [line.partition(":")[0].partition(" (")[0] for line in (score.explanation or "").splitlines()]
+    assert told == ["named", "not named", "named", "vaguely named", "not named", "not named", "named"]
 
 
 def test_false_alarm_is_for_controls_only(run_cases: Run) -> None:
@@ -168,6 +171,12 @@ def test_false_alarm_is_for_controls_only(run_cases: Run) -> None:
     assert [score.value for score in found[:3]] == [1.0, 0.0, 0.0]
     assert found[3].reason == "not_applicable"
     assert metrics(log, "false_alarm") == {"mean": pytest.approx(1 / 3), "adl": 0.5, "kl": 0.0}
+
+
+def test_where_nothing_is_scored_the_summary_says_so(run_cases: Run) -> None:
+    log = run_cases([(CAKE, "adl", finding()), (CAKE, "kl", finding())], [false_alarm(), fact_recall()])
+    assert metrics(log, "false_alarm") == {"controls": 0.0}
+    assert set(metrics(log, "fact_recall")) == {"mean", "adl", "kl"}
 
 
 def test_a_control_with_a_truth_of_its_own_has_no_recall_and_naming_it_is_no_alarm(run_cases: Run) -> None:
@@ -219,3 +228,30 @@ def test_end_to_end_with_the_keyless_judge(run_cases: Run) -> None:
 def test_senseless_arguments_are_refused(arguments: dict[str, Any], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         rubric_grade(**arguments)
+
+
+def test_all_judges_and_repeats_are_asked_at_once_and_keep_their_order(run_cases: Run) -> None:
+    waiting: list[int] = []
+    all_there = anyio.Event()
+
+    def judge(name: str, first: int) -> Model:
+        async def reply(messages: Any, tools: Any, choice: Any, config: Any) -> ModelOutput:
+            waiting.append(config.seed)
+            if len(waiting) == 4:
+                all_there.set()
+            with anyio.fail_after(20):
+                await all_there.wait()
+            output = ModelOutput.from_content("mockllm", says(first + config.seed))
+            output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+            return output
+
+        return get_model(f"mockllm/{name}", custom_outputs=reply, memoize=False)
+
+    log = run_cases([(CAKE, "adl", finding())], rubric_grade(repeats=2), [judge("a", 1), judge("b", 3)])
+    (score,) = scores(log, "rubric_grade")
+    assert [(g["judge"], g["repeat"], g["grade"]) for g in (score.metadata or {})["grades"]] == [
+        ("mockllm/a", 0, 1),
+        ("mockllm/a", 1, 2),
+        ("mockllm/b", 0, 3),
+        ("mockllm/b", 1, 4),
+    ]

@@ -200,6 +200,27 @@ def test_damaged_sample_leaves_the_log_out(log, tmp_path):
         grades_frame(tmp_path)
 
 
+@pytest.mark.parametrize(("damage", "error"), [("cut", "BadZipFile"), ("garbled", "ZstdError")])
+def test_a_log_with_a_damaged_zstd_member_is_left_out_and_named(log, tmp_path, damage, error):
+    whole = Path(log.location).read_bytes()
+    with zipfile.ZipFile(log.location) as archive:
+        member = next(info for info in archive.infolist() if info.filename.startswith("samples/"))
+    assert member.compress_type == 93  # Zstandard
+    content, name = bytearray(whole), member.filename.encode()
+    if damage == "cut":
+        # The central directory says where a member ends: 46 bytes before its name its entry begins, 20 in is the size.
+        entry = whole.rindex(name) - 46
+        content[entry + 20 : entry + 24] = (member.compress_size // 2).to_bytes(4, "little")
+    else:
+        data = whole.index(name) + len(name)
+        content[data : data + member.compress_size] = bytes(member.compress_size)
+    (tmp_path / "damaged.eval").write_bytes(content)
+    grades = grades_frame([log.location, tmp_path])
+    assert len(grades.frame) == 3
+    [reason] = [item.reason for item in grades.left_out if Path(item.log).name == "damaged.eval"]
+    assert reason.startswith(f"unreadable or truncated: {error}: ")
+
+
 def test_invalidated_and_foreign_metadata(log, tmp_path):
     from inspect_ai.log import ProvenanceData
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from diffbench.results.hibayes import export_hibayes, fit_with_hibayes, hibayes_rows, read_hibayes_fit
+from diffbench.results.hibayes import export_hibayes, fit_with_hibayes, hibayes_command, hibayes_rows, read_hibayes_fit
 from diffbench.results.schema import check_frame
 
 ORGANISMS = {"cake": "sdf", "gold": "taboo", "calm": "null"}
@@ -66,6 +66,7 @@ def test_config_is_the_ordered_logistic_model_and_asks_nothing(grades, tmp_path)
         "main_effects": ["diff_method", "organism_type", "grader"],
         "num_classes": 5,
         "effect_coding_for_main_effects": True,
+        "fit": {"samples": 2000, "warmup": 1000, "chains": 4, "seed": 0, "progress_bar": False},
     }
     assert config["check"]["checkers"]
     assert config["communicate"]["communicators"]
@@ -170,7 +171,7 @@ def test_fit_is_run_in_the_folder_and_read(grades, tmp_path):
     assert fit.intercept.shape == (100,)
     assert fit.cutpoints.shape == (100, 4)
     assert (np.diff(fit.cutpoints) >= 0).all()
-    assert fit.divergences == 3
+    assert (fit.chains, fit.divergences) == (2, 3)
     table = fit.table().set_index(["factor", "level"])
     assert table.loc[("diff_method", "kl"), "mean"] == pytest.approx(-drawn.mean())
     assert table.loc[("diff_method", "adl"), "low"] == pytest.approx(np.quantile(drawn, 0.05))
@@ -178,12 +179,27 @@ def test_fit_is_run_in_the_folder_and_read(grades, tmp_path):
         fit_with_hibayes(tmp_path / "out")
 
 
-def test_what_is_missing_or_fails_is_said(grades, tmp_path):
+def test_the_command_is_found_beside_python_before_the_path(tmp_path, monkeypatch):
+    python, elsewhere = tmp_path / "environment", tmp_path / "elsewhere"
+    for folder in (python, elsewhere):
+        folder.mkdir()
+        command(folder, "#!/bin/sh\n")
+    monkeypatch.setattr(sys, "executable", str(python / "python"))
+    monkeypatch.setenv("PATH", str(elsewhere))
+    assert hibayes_command() == str(python / "hibayes-full")
+    (python / "hibayes-full").unlink()
+    assert hibayes_command() == str(elsewhere / "hibayes-full")
+
+
+def test_what_is_missing_or_fails_is_said(grades, tmp_path, monkeypatch):
     with pytest.raises(FileNotFoundError, match="diffbench export hibayes"):
         fit_with_hibayes(tmp_path)
     export_hibayes(grades, tmp_path / "out")
-    with pytest.raises(FileNotFoundError, match="pip install git"):
-        fit_with_hibayes(tmp_path / "out", ["no-such-command-here"])
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", str(tmp_path / "python"))
+        patch.setenv("PATH", str(tmp_path))
+        with pytest.raises(FileNotFoundError, match=r"HiBayES is not installed.*pip install git"):
+            fit_with_hibayes(tmp_path / "out")
     with pytest.raises(FileNotFoundError, match="no fit/models"):
         read_hibayes_fit(tmp_path / "out")
     broken = command(tmp_path, f"#!{sys.executable}\nimport sys\nprint('line')\nsys.exit('no obs')\n")

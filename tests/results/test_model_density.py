@@ -34,10 +34,10 @@ class ByHand:
         information = {term.name: term.information for term in design.terms}
         pooled = ["method x family", "method x investigator", "organism", "method x organism", "run"]
         scales = [0.5, 0.5, 1.0, 0.5, 1.0]
-        log_sd, rest = np.split(vector, [5])
-        self.sd = dict(zip(pooled, np.exp(log_sd), strict=True))
-        for log, scale in zip(log_sd, scales, strict=True):
-            self.log_prior += stats.halfnorm(scale=scale).logpdf(math.exp(log)) + log
+        spreads, rest = np.split(vector, [5])
+        self.sd = dict(zip(pooled, spreads, strict=True))
+        for spread, scale in zip(spreads, scales, strict=True):
+            self.log_prior += stats.norm(0, scale).logpdf(spread)
         z, rest = np.split(rest, [4])
         p = np.exp(self.helmert(5) @ z)
         p /= p.sum()
@@ -129,7 +129,7 @@ def test_forty_grades_of_one_finding_are_integrated(frame: pd.DataFrame) -> None
     layout = Layout(design_of(many))
     density = compiled_density(layout)
     vector = layout.start(0)
-    vector[0] = np.log(0.8)
+    vector[0] = 0.8
     at = layout.parameters(vector[None])
     cut, judge = at.cutpoints[0], at.effects["judge"][0]
 

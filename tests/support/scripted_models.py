@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -96,6 +97,7 @@ SCRIPTS = {
     "refuses_at_last": Script((ask(1),), forced=REFUSAL),
     "refuses_once": Script((ask(1), REFUSAL, SUBMIT)),
     "refuses_then_gives_in": Script((REFUSAL,), forced=SUBMIT),
+    "plain_text": Script((Reply("VERDICT: changed\nCONFIDENCE: 0.9\nIt speaks of an owl."),)),
 }
 JUDGES = {
     "judge": ['{"reasoning": "names the owl", "grade": 4}'],
@@ -112,6 +114,8 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.requests: list[dict[str, Any]] = []
         self.refused: list[str] = []
+        self.gate: Callable[[dict[str, Any]], str | None] = lambda body: None
+        """Called before a request is answered: may wait, or say why it is refused."""
 
     @property
     def url(self) -> str:
@@ -125,6 +129,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.requests.append(body)
         problem = _refusal(body) if self.path == "/v1/chat/completions" else f"no such path {self.path}"
+        problem = problem or self.server.gate(body)
         if problem:
             self.server.refused.append(problem)
             self._send(400, {"error": {"message": problem, "type": "invalid_request_error", "code": None}})

@@ -38,9 +38,13 @@ def case() -> Iterator[CaseState]:
 
 @pytest.fixture
 def in_case(tmp_path: Path) -> Callable[..., tuple[Any, Asked]]:
-    """``in_case(work, **fields)``: runs ``await work(case)`` inside an eval, with both targets bound to mock models."""
+    """``in_case(work, **fields)``: runs ``await work(case)`` inside an eval, with both targets bound to mock models;
+    ``targets`` has what each side always says."""
 
-    def run(work: Callable[[CaseState], Awaitable[Any]], **fields: Any) -> tuple[Any, Asked]:
+    def run(
+        work: Callable[[CaseState], Awaitable[Any]], targets: dict[str, str] | None = None, **fields: Any
+    ) -> tuple[Any, Asked]:
+        said = targets or {}
         asked, outcome = Asked(), []
 
         @solver
@@ -60,7 +64,7 @@ def in_case(tmp_path: Path) -> Callable[..., tuple[Any, Asked]]:
         log = inspect_ai.eval(
             Task(dataset=[Sample(input="?")], solver=working()),
             model="mockllm/model",
-            model_roles={"target_base": _target("base", asked), "target_finetuned": _target("finetuned", asked)},
+            model_roles={f"target_{side}": _target(side, asked, said.get(side)) for side in ("base", "finetuned")},
             log_dir=str(tmp_path / "logs"),
             display="none",
         )[0]
@@ -94,10 +98,11 @@ def save_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
     return save
 
 
-def _target(side: str, asked: Asked) -> Model:
+def _target(side: str, asked: Asked, said: str | None) -> Model:
     def reply(messages: list[ChatMessage], tools: Any, choice: Any, config: GenerateConfig) -> ModelOutput:
         asked.calls.append((side, messages[-1].text, config.seed))
-        output = ModelOutput.from_content(model="mockllm", content=f"the {side} model on {messages[-1].text}")
+        content = said or f"the {side} model on {messages[-1].text}"
+        output = ModelOutput.from_content(model="mockllm", content=content)
         output.usage = ModelUsage(input_tokens=50, output_tokens=50, total_tokens=100)
         return output
 

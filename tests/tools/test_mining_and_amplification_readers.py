@@ -203,9 +203,11 @@ def test_a_live_sample_is_drawn_from_amplified_weights_and_costs_one(
     for text, (w, part) in zip(texts, [(2.5, Part()), (1.0, Part()), (2.5, Part("mlp", 1, 2))], strict=True):
         with amplified(pair, w, part) as target:
             expected = target.network.generate([request])[0].text.strip()
-        assert text.startswith(expected)
-    assert texts[1].startswith(network.generate([request])[0].text.strip()), "afterwards nothing is amplified"
-    assert len({text.split("Interactions")[0] for text in texts}) > 1
+        opening, _, rest = text.partition("\n")
+        assert rest.startswith(f"{expected}\n</{opening[1:]}\n")
+    plain = network.generate([request])[0].text.strip()
+    assert texts[1].partition("\n")[2].startswith(plain), "afterwards nothing is amplified"
+    assert len({text.splitlines()[1] for text in texts}) > 1
 
 
 def test_a_case_can_be_repeated_and_a_prompt_asked_twice_gets_another_sample(

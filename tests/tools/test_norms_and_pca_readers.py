@@ -193,6 +193,14 @@ def test_pca_texts_lie_at_the_ends(components: Artifact) -> None:
         call(texts, component=1, direction="up")
 
 
+def test_pca_overview_has_a_title_for_each_end(components: Artifact) -> None:
+    blocks = PCA.overview(components, LABELS).split("\n\n")
+    titles = [block.partition(" (")[0] for block in blocks if block.startswith("Texts at")]
+    assert titles == [f"Texts at the {sign} end of component {number}" for number in (1, 2) for sign in "+-"]
+    (low,) = [block for block in blocks if block.startswith("Texts at the - end of component 2")]
+    assert low.splitlines()[1] == "- [text] The[ sudden|6][ owl|-2]"
+
+
 def test_pca_text_shows_every_token(components: Artifact) -> None:
     text = pca.pca_text(lambda: components)
     assert call(text, component=1, direction="-", rank=1) == "'The':left out ' sudden':-6 ' owl':2"

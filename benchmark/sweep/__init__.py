@@ -1,0 +1,1 @@
+"""Sweeps: many tasks from one file, run as one eval set."""
