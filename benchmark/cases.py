@@ -144,15 +144,15 @@ def _combined(parts: Sequence[str], installed: Sequence[str]) -> str:
     return "+".join(sorted(parts))
 
 
-def check_tools(budgets: Mapping[str, int], methods: Sequence[str]) -> None:
-    """Check that tools with a budget are there in a run of these methods and cost interactions.
+def check_tools(budgets: Mapping[str, int]) -> None:
+    """Check that tools with a budget are those of an installed method and cost interactions.
 
     Raises:
         ValueError: For any other, with those that do.
     """
     if not isinstance(budgets, Mapping):
         raise ValueError(f"tool_budgets is {budgets!r}; it maps tools to interactions: -T 'tool_budgets={{steer: 3}}'")
-    known = spending_tools([part for method in methods for part in method.split("+")])
+    known = spending_tools(list_methods()) if budgets else ()
     for tool in budgets:
         if tool not in known:
             raise unknown_name("tool with a budget", tool, known)

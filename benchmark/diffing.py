@@ -103,12 +103,10 @@ def diffing(
     if agent not in AGENTS:
         raise unknown_name("agent", agent, AGENTS)
     chosen = select_methods(_names(methods), agent)
-    check_tools(tool_budgets or {}, chosen)
-    if agent == "llm_reader" and tool_budgets:
-        raise ValueError("agent llm_reader has no tools: leave tool_budgets out, or use agent=method_agent")
-    granted = 0 if agent == "llm_reader" else interactions
+    check_tools(tool_budgets or {})
+    granted, budgets = (0, {}) if agent == "llm_reader" else (interactions, tool_budgets or {})
     swept = [
-        Conditions(granted, one_framing, one_blind, seed, one_hint, tool_budgets or {})
+        Conditions(granted, one_framing, one_blind, seed, one_hint, budgets)
         for one_framing, one_blind, one_hint in product(*map(_each, (framing, blind, hints)))
     ]
     pairs = select_organisms(suite, _names(organisms))

@@ -115,7 +115,7 @@ def test_the_llm_reader_sees_the_overview_and_has_no_tools(run: Run) -> None:
         return output
 
     model = get_model("mockllm/reader", custom_outputs=reply, memoize=False)
-    sample = only(run(model, methods="kl", agent="llm_reader", interactions=10))
+    sample = only(run(model, methods="kl", agent="llm_reader", interactions=10, tool_budgets={"ask_models": 3}))
     assert sample.id == "tiny.alpha.kl.i0"
     assert offered == [["submit"]]
     case = sample.store_as(CaseState)
