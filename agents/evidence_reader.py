@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.model import ChatMessageAssistant, ModelOutput
 
 from ..tools.artifacts import Evidence, case_artifact, case_overview, readers_for
-from ..tools.case import Finding, current_case
+from ..tools.case import CaseState, Finding, current_case
 from ..tools.contrast import distinctive_words, telling_sentences, words_of
 from ..tools.rarity import rarity
 from ..tools.topic_tests import LEVEL, kinship_p_value, words_p_value
@@ -24,23 +25,20 @@ _WORDS = 10
 def evidence_reader() -> Agent:
     """Describes what the method's artifact shows, deterministically; a baseline. It queries nothing.
 
-    For a method without ``tools/<method>.py`` it reads the words of the overview; for ``blackbox``, which has no
-    artifact, its finding is inconclusive.
+    For a method without ``tools/<method>.py`` it reads the words of the overview; evidence of several methods is put
+    together; for ``blackbox``, which has no artifact, its finding is inconclusive.
     """
 
     async def execute(state: AgentState) -> AgentState:
         case = current_case()
-        readers = readers_for(case.method)
         if case.artifact_key is None:
             finding = Finding(
                 verdict="inconclusive",
                 description="No artifact to read, and the reader makes no queries.",
                 confidence=0,
             )
-        elif readers is None:
-            finding = read_evidence(Evidence(identical=False, focus=(case_overview(case),)))
         else:
-            finding = read_evidence(readers.evidence(case_artifact(case)))
+            finding = read_evidence(*(_evidence(case, method) for method in case.methods))
         case.finding, case.finding_source = finding, "reader"
         text = finding.model_dump_json()
         state.output = ModelOutput.from_content(model="reader", content=text)
@@ -50,12 +48,13 @@ def evidence_reader() -> Agent:
     return execute
 
 
-def read_evidence(evidence: Evidence) -> Finding:
-    """The finding that an artifact's evidence carries by itself.
+def read_evidence(*several: Evidence) -> Finding:
+    """The finding that the evidence of an artifact, or of several together, carries by itself.
 
     ``changed`` when at least one test of ``topic_tests`` speaks for a topic, with Bonferroni's correction where there
     are two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
     """
+    evidence = several[0] if len(several) == 1 else _together(several)
     if evidence.identical:
         return Finding(
             verdict="no_narrow_change",
@@ -122,3 +121,31 @@ def _named(shown: Sequence[_Shown]) -> list[str]:
     """At most ``_WORDS`` words, dealt out to the kinds."""
     dealt = [one.words[: -(-_WORDS // len(shown))] for one in shown]
     return list(dict.fromkeys(word for words in dealt for word in words))[:_WORDS]
+
+
+def _evidence(case: CaseState, method: str) -> Evidence:
+    readers = readers_for(method)
+    if readers is None:
+        return Evidence(identical=False, focus=(case_overview(case, method),))
+    return readers.evidence(case_artifact(case, method))
+
+
+def _together(several: Sequence[Evidence]) -> Evidence:
+    """Evidence of several methods: no difference where none sees one, tokens by their rank in each."""
+    ranked = zip_longest(*(evidence.tokens for evidence in several))
+    numbered = list(enumerate(several))
+    return Evidence(
+        identical=all(evidence.identical for evidence in several),
+        focus=tuple(text for evidence in several for text in evidence.focus),
+        contrast=tuple(text for evidence in several for text in evidence.contrast),
+        focus_strata=tuple(s for i, e in numbered for s in _strata(i, e.focus, e.focus_strata)),
+        contrast_strata=tuple(s for i, e in numbered for s in _strata(i, e.contrast, e.contrast_strata)),
+        tokens=tuple(dict.fromkeys(token for tokens in ranked for token in tokens if token is not None)),
+        said=all(evidence.said for evidence in several if evidence.focus),
+        note=" ".join(filter(None, (evidence.note for evidence in several))),
+    )
+
+
+def _strata(number: int, texts: Sequence[str], strata: Sequence[str]) -> list[str]:
+    """Texts of one method are comparable with each other only."""
+    return [f"{number} {stratum}" for stratum in strata or [""] * len(texts)]

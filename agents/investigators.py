@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
+
+import anyio
 from inspect_ai.agent import Agent, AgentContinue, AgentPrompt, AgentState, AgentSubmit, agent, react
-from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, ChatMessageUser, Model, execute_tools, get_model
-from inspect_ai.tool import ToolFunction
-from inspect_ai.util import apply_limits, token_limit
+from inspect_ai.model import (
+    ChatMessageAssistant,
+    ChatMessageTool,
+    ChatMessageUser,
+    Model,
+    ModelRefusalError,
+    execute_tools,
+    get_model,
+)
+from inspect_ai.tool import Tool, ToolFunction
+from inspect_ai.util import LimitExceededError, apply_limits, cost_limit, token_limit
 
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
 from ..tools.case import CaseState, Finding, current_case
 from ..tools.finding import parse_finding
+from ..tools.refusals import refusal_of
 from ..tools.submit import submit
 from ..tools.toolset import case_tools
 from .brief import prompt_text
 
-__all__ = ["KEYLESS_INVESTIGATOR", "blackbox", "investigator", "investigator_model", "method_agent"]
+__all__ = ["KEYLESS_INVESTIGATOR", "blackbox", "investigator", "investigator_model", "llm_reader", "method_agent"]
 
 KEYLESS_INVESTIGATOR = "keyless/investigator"
 """Used where no model is given: a baseline policy behind Inspect's model interface."""
@@ -27,6 +40,7 @@ TURNS = 30
 def investigator(
     turns: int = TURNS,
     tokens: int | None = None,
+    cost: float | None = None,
     response_tokens: int = RESPONSE_TOKENS,
     temperature: float = TEMPERATURE,
 ) -> Agent:
@@ -35,12 +49,16 @@ def investigator(
     Args:
         turns: Model generations before the finding is asked for.
         tokens: Tokens of the investigator before the finding is asked for; None for no limit.
+        cost: US dollars, those of the targets counted, before the finding is asked for; None for no limit. Only models
+            whose price Inspect knows cost anything.
         response_tokens: Longest answer of a target, in tokens.
         temperature: Sampling temperature of the targets.
     """
 
     async def execute(state: AgentState) -> AgentState:
-        return await _investigate(state, turns, tokens, response_tokens, temperature)
+        # Made once: what Inspect reads from a tool (its signature and docstring) it reads again for each new one.
+        tools = await case_tools(temperature=temperature, max_tokens=response_tokens).tools()
+        return await _investigate(state, "investigator", tools, turns, tokens, cost)
 
     return execute
 
@@ -49,6 +67,7 @@ def investigator(
 def blackbox(
     turns: int = TURNS,
     tokens: int | None = None,
+    cost: float | None = None,
     response_tokens: int = RESPONSE_TOKENS,
     temperature: float = TEMPERATURE,
 ) -> Agent:
@@ -57,12 +76,13 @@ def blackbox(
     Raises:
         ValueError: In a case that offers an artifact, which this agent would be shown.
     """
+    investigate = investigator(turns, tokens, cost, response_tokens, temperature)
 
     async def execute(state: AgentState) -> AgentState:
         case = current_case()
         if case.method != "blackbox":
             raise ValueError(f"agent blackbox in a case of method {case.method}; run it with methods=blackbox")
-        return await _investigate(state, turns, tokens, response_tokens, temperature)
+        return await investigate(state)
 
     return execute
 
@@ -71,19 +91,37 @@ def blackbox(
 def method_agent(
     turns: int = TURNS,
     tokens: int | None = None,
+    cost: float | None = None,
     response_tokens: int = RESPONSE_TOKENS,
     temperature: float = TEMPERATURE,
 ) -> Agent:
-    """An investigator with the readers of the case's method, and queries.
+    """An investigator with the readers of the case's methods, and queries.
+
+    Raises:
+        ValueError: In a case of the method ``blackbox``, which has nothing to read.
+    """
+    investigate = investigator(turns, tokens, cost, response_tokens, temperature)
+
+    async def execute(state: AgentState) -> AgentState:
+        _require_artifact("method_agent")
+        return await investigate(state)
+
+    return execute
+
+
+@agent
+def llm_reader() -> Agent:
+    """A model that sees the brief and the overview alone: no tools but submit, one generation, and the forced last one.
+
+    What ``method_agent`` does better than it is what tools and queries are worth.
 
     Raises:
         ValueError: In a case of the method ``blackbox``, which has nothing to read.
     """
 
     async def execute(state: AgentState) -> AgentState:
-        if current_case().method == "blackbox":
-            raise ValueError("agent method_agent in a case of method blackbox; leave blackbox out of methods")
-        return await _investigate(state, turns, tokens, response_tokens, temperature)
+        _require_artifact("llm_reader")
+        return await _investigate(state, "reader", [], turns=1)
 
     return execute
 
@@ -94,22 +132,38 @@ def investigator_model() -> Model:
     return get_model(KEYLESS_INVESTIGATOR) if str(model) == "none/none" else model
 
 
+def _require_artifact(name: str) -> None:
+    if current_case().method == "blackbox":
+        raise ValueError(f"agent {name} in a case of method blackbox; leave blackbox out of methods")
+
+
 async def _investigate(
-    state: AgentState, turns: int, tokens: int | None, response_tokens: int, temperature: float
+    state: AgentState,
+    prompt: str,
+    tools: Sequence[Tool],
+    turns: int,
+    tokens: int | None = None,
+    cost: float | None = None,
 ) -> AgentState:
-    model = investigator_model()
+    model, case = investigator_model(), current_case()
     loop = react(
-        prompt=AgentPrompt(prompt_text("investigator"), handoff_prompt=None, assistant_prompt=None, submit_prompt=None),
-        # Made once: what Inspect reads from a tool (its signature and docstring) it reads again for each new one.
-        tools=await case_tools(temperature=temperature, max_tokens=response_tokens).tools(),
+        prompt=AgentPrompt(prompt_text(prompt), handoff_prompt=None, assistant_prompt=None, submit_prompt=None),
+        tools=tools,
         model=model,
         on_continue=_while_turns_are_left(turns),
         submit=AgentSubmit(tool=submit(), name="submit", answer_only=True, keep_in_messages=True),
     )
-    with apply_limits([token_limit(tokens)], catch_errors=True):
-        state = await loop(state)
-    if current_case().finding is None:
-        state = await _last_turn(state, model)
+    try:
+        # A model that refused is asked once more; what it then says is recorded.
+        with suppress(ModelRefusalError), apply_limits([token_limit(tokens), cost_limit(cost)], catch_errors=True):
+            state = await loop(state)
+        if case.finding is None:
+            state = await _last_turn(state, model)
+    except (LimitExceededError, anyio.get_cancelled_exc_class()):
+        # A limit of the whole sample: nothing can be generated any more.
+        if case.finding is None:
+            case.finding, case.finding_source = _from_board(case), "forced"
+        raise
     return state
 
 
@@ -123,17 +177,26 @@ def _while_turns_are_left(turns: int) -> AgentContinue:
 
 
 async def _last_turn(state: AgentState, model: Model) -> AgentState:
-    """One forced call of submit; what cannot be had that way is read from the text. Never leaves without a finding."""
+    """One forced call of submit; what cannot be had that way is read from the text.
+
+    Never leaves without a finding, or the record that the model refused to give one.
+    """
     case = current_case()
     _answer_open_calls(state)
     state.messages.append(ChatMessageUser(content=prompt_text("last_turn")))
-    state.output = await model.generate(state.messages, tools=[submit()], tool_choice=ToolFunction(name="submit"))
+    try:
+        state.output = await model.generate(state.messages, tools=[submit()], tool_choice=ToolFunction(name="submit"))
+    except ModelRefusalError as error:
+        state.output = error.output
     state.messages.append(state.output.message)
     if state.output.message.tool_calls:
         results, _ = await execute_tools(state.messages, [submit()])
         state.messages.extend(results)
+    if case.finding is None and refusal_of(state.output) is not None:
+        case.finding_source = "refused"
+        return state
     if case.finding is None:
-        case.finding = _from_text(state, case)
+        case.finding = parse_finding(state.output.completion) or _from_board(case)
     case.finding_source = "forced"
     state.output.completion = case.finding.model_dump_json()
     return state
@@ -149,13 +212,10 @@ def _answer_open_calls(state: AgentState) -> None:
             state.messages.append(ChatMessageTool(content=text, tool_call_id=call.id, function=call.function))
 
 
-def _from_text(state: AgentState, case: CaseState) -> Finding:
-    written = parse_finding(state.output.completion)
-    if written is not None:
-        return written
-    supported = [h.text for h in case.hypotheses if h.status == "supported"] or [h.text for h in case.hypotheses]
-    if supported:
+def _from_board(case: CaseState) -> Finding:
+    written = [h.text for h in case.hypotheses if h.status == "supported"] or [h.text for h in case.hypotheses]
+    if written:
         return Finding(
-            verdict="inconclusive", description="Not submitted; from the board: " + " ".join(supported), confidence=0
+            verdict="inconclusive", description="Not submitted; from the board: " + " ".join(written), confidence=0
         )
     return Finding(verdict="inconclusive", description="The investigator submitted no finding.", confidence=0)

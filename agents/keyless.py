@@ -111,7 +111,7 @@ def _read(messages: Sequence[ChatMessage]) -> _Seen:
             named = _NAMES.search(message.text)
             labels = (named["base"], named["finetuned"]) if named else labels
             granted = re.search(r"You have (\d+) interactions", message.text)
-            seen.left = int(granted[1]) if granted else seen.left
+            seen.left = _left(message.text, int(granted[1]) if granted else seen.left)
             _read_overview(message.text, labels, seen)
         elif isinstance(message, ChatMessageTool) and message.error is None:
             if message.function == _QUERY_TOOL:
@@ -127,7 +127,13 @@ def _read_answers(text: str, labels: tuple[str, str], seen: _Seen) -> None:
     ours = _ANSWER.sub("", text)
     seen.asked += _PROMPT.findall(ours)
     left = re.search(r"Interactions left: (\d+)", ours)
-    seen.left = int(left[1]) if left else 0
+    seen.left = _left(ours, int(left[1]) if left else 0)
+
+
+def _left(text: str, over_all: int) -> int:
+    """What can be asked: what is left over all, or for queries alone where they have a budget of their own."""
+    own = re.search(rf"Interactions left: [^\n]*\b{_QUERY_TOOL}: (\d+)", text)
+    return min(over_all, int(own[1])) if own else over_all
 
 
 def _read_overview(text: str, labels: tuple[str, str], seen: _Seen) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from diffbench.agents.brief import Framing, open_case
+from itertools import product
+from typing import Any
+
+from diffbench.agents.brief import Framing, open_case, prompt_hashes
 from diffbench.agents.evidence_reader import evidence_reader
-from diffbench.agents.investigators import blackbox, investigator, method_agent
-from diffbench.benchmark.cases import Conditions, case_samples, select_methods, select_organisms
+from diffbench.agents.investigators import blackbox, investigator, llm_reader, method_agent
+from diffbench.benchmark.cases import Conditions, case_samples, check_tools, select_methods, select_organisms
+from diffbench.benchmark.ceiling import RunCeiling
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
 from diffbench.organisms.suites import unknown_name
 from inspect_ai import Task, task
@@ -13,7 +17,7 @@ from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
-AGENTS = ("investigator", "blackbox", "method_agent", "evidence_reader")
+AGENTS = ("investigator", "blackbox", "method_agent", "llm_reader", "evidence_reader")
 
 _SCORES = {"rubric_grade": "grade", "fact_recall": "facts", "false_alarm": "false alarm"}
 # The same in all samples; what a case is about stands in its id.
@@ -48,10 +52,15 @@ def diffing(
     methods: str | list[str] | None = None,
     agent: str = "investigator",
     interactions: int = 10,
-    framing: Framing = "neutral",
-    blind: bool = False,
+    tool_budgets: dict[str, int] | None = None,
+    framing: Framing | list[Framing] = "neutral",
+    blind: bool | list[bool] = False,
+    hints: str | list[str] = "none",
     turns: int = 30,
     tokens: int | None = None,
+    cost: float | None = None,
+    run_tokens: int | None = None,
+    run_cost: float | None = None,
     response_tokens: int = 64,
     temperature: float = 0.7,
     judges: str | list[str] | None = None,
@@ -67,13 +76,21 @@ def diffing(
     Args:
         suite: Name of a suite of organisms.
         organisms: Names in the suite, such as ``cake_bake``, or ``all``; the suite's default selection when not given.
-        methods: ``blackbox`` and names of diffing methods; all that are installed when not given.
-        agent: ``investigator`` picks by method; ``blackbox``, ``method_agent``; ``evidence_reader`` uses no model.
+        methods: ``blackbox`` and names of diffing methods, several at once as ``adl+kl``; all that are installed when
+            not given.
+        agent: ``investigator`` picks by method; ``blackbox``, ``method_agent``; ``llm_reader`` sees the overview and
+            has no tools and no queries; ``evidence_reader`` uses no model.
         interactions: Prompts an investigator may put to the pair.
-        framing: ``neutral``, or ``presuppositional`` (it is told that something narrow was taught).
+        tool_budgets: Interactions that single tools may spend of these, such as ``{steer: 3}``.
+        framing: ``neutral``, or ``presuppositional`` (it is told that something narrow was taught); a case for each of
+            several, as for ``blind`` and ``hints``.
         blind: Call the models M1 and M2, in an order drawn by the seed.
+        hints: ``none``; ``family`` tells what kind of finetuning it is; any sentence is told as it stands.
         turns: Model generations before the finding is asked for.
         tokens: Tokens of the investigator before the finding is asked for; no limit when not given.
+        cost: US dollars of a case before the finding is asked for; no limit when not given.
+        run_tokens: Tokens of all models in all cases after which no more cases are started; no limit when not given.
+        run_cost: US dollars, likewise.
         response_tokens: Longest answer of a target, in tokens.
         temperature: Sampling temperature of the targets.
         judges: Inspect model names that grade each finding; the role ``grader`` when not given.
@@ -85,30 +102,46 @@ def diffing(
     """
     if agent not in AGENTS:
         raise unknown_name("agent", agent, AGENTS)
-    samples = case_samples(
-        select_organisms(suite, _names(organisms)),
-        select_methods(_names(methods), agent),
-        Conditions(interactions, framing, blind, seed),
-        agent,
-    )
+    chosen = select_methods(_names(methods), agent)
+    check_tools(tool_budgets or {})
+    granted, budgets = (0, {}) if agent == "llm_reader" else (interactions, tool_budgets or {})
+    swept = [
+        Conditions(granted, one_framing, one_blind, seed, one_hint, budgets)
+        for one_framing, one_blind, one_hint in product(*map(_each, (framing, blind, hints)))
+    ]
+    pairs = select_organisms(suite, _names(organisms))
+    asked = _names(judges)
+    ceiling = RunCeiling(run_tokens, run_cost, cost, asked or ())
     return Task(
-        dataset=MemoryDataset(samples, name=suite),
+        dataset=MemoryDataset([s for one in swept for s in case_samples(pairs, chosen, one, agent)], name=suite),
         setup=open_case(),
-        solver=_agent(agent, turns, tokens, response_tokens, temperature),
-        scorer=[rubric_grade(_names(judges), judge_repeats), fact_recall(), false_alarm()],
+        solver=_agent(agent, turns, tokens, cost, response_tokens, temperature),
+        scorer=[rubric_grade(asked, judge_repeats), fact_recall(), false_alarm()],
         fail_on_error=False,
         score_on_error=True,
+        early_stopping=ceiling if (run_tokens, run_cost, cost) != (None, None, None) else None,
+        metadata={"prompts": prompt_hashes()},
         viewer=_VIEWER,
     )
 
 
-def _agent(name: str, turns: int, tokens: int | None, response_tokens: int, temperature: float) -> Agent:
+def _agent(
+    name: str, turns: int, tokens: int | None, cost: float | None, response_tokens: int, temperature: float
+) -> Agent:
     if turns < 1:
         raise ValueError(f"turns is {turns}; an investigation needs at least 1")
-    if name == "evidence_reader":
-        return evidence_reader()
+    if name in {"evidence_reader", "llm_reader"}:
+        return evidence_reader() if name == "evidence_reader" else llm_reader()
     kinds = {"investigator": investigator, "blackbox": blackbox, "method_agent": method_agent}
-    return kinds[name](turns=turns, tokens=tokens, response_tokens=response_tokens, temperature=temperature)
+    return kinds[name](turns=turns, tokens=tokens, cost=cost, response_tokens=response_tokens, temperature=temperature)
+
+
+def _each(given: Any) -> list[Any]:
+    """The values of a condition, each once."""
+    values = given if isinstance(given, list) else [given]
+    if not values or len({str(value) for value in values}) < len(values):
+        raise ValueError(f"conditions: {values} names none, or one more than once; name each once")
+    return values
 
 
 def _names(given: str | list[str] | None) -> list[str] | None:

@@ -4,7 +4,7 @@ from inspect_ai.model import ModelAPI, modelapi
 
 from ..agents.brief import open_case
 from ..agents.evidence_reader import evidence_reader
-from ..agents.investigators import blackbox, investigator, method_agent
+from ..agents.investigators import blackbox, investigator, llm_reader, method_agent
 from ..graders.scorers import by_method, fact_recall, false_alarm, rubric_grade
 from .diffing import diffing
 
@@ -17,6 +17,7 @@ __all__ = [
     "false_alarm",
     "investigator",
     "keyless",
+    "llm_reader",
     "method_agent",
     "open_case",
     "organism",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -27,7 +28,16 @@ from ..tools.fence import fence_tag
 from ..tools.json_objects import json_objects
 from .rubric import rubric_of
 
-__all__ = ["JudgeGrade", "JudgeVerdict", "Judgement", "ask_judge", "grade_once", "judge_prompt", "parse_verdict"]
+__all__ = [
+    "JudgeGrade",
+    "JudgeVerdict",
+    "Judgement",
+    "ask_judge",
+    "grade_once",
+    "judge_prompt",
+    "parse_verdict",
+    "prompt_hashes",
+]
 
 Grade = Annotated[int, Field(strict=True, ge=1, le=5)]
 
@@ -101,6 +111,12 @@ def judge_prompt(
         tag=fence_tag("finding", encoded),
         finding=encoded,
     )
+
+
+def prompt_hashes(spec: OrganismSpec) -> dict[str, str]:
+    """Of the judge's two prompts and the rubric, the first 12 digits of the SHA-256 of each, for the log."""
+    texts = {name: _template(name).template for name in ("judge", "repair")} | {"rubric": rubric_of(spec).text}
+    return {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
 
 
 def parse_verdict(reply: str) -> JudgeVerdict:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from .logs import LogRefused, age, expected_samples, read_log, unfinished
-from .schema import COLUMNS, check_frame, load_frame, save_frame
+from .schema import COLUMNS, NO_HINTS, check_frame, load_frame, save_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,6 +36,9 @@ Progress = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
 """Of a number of steps and a label: a context that gives the function to call after each step."""
 
 _RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
+
+REFUSED = "refused: the investigator's model"
+"""The column ``error`` of a case whose investigator refused to give a finding."""
 
 KEYLESS = "keyless/investigator"
 """The model that works a case where the evaluation has none."""
@@ -80,6 +83,7 @@ class _Conditions(_Read):
     interactions: int
     framing: str
     blind: bool
+    hints: str = NO_HINTS
 
 
 class _JudgeGrade(_Read):
@@ -93,6 +97,7 @@ class _Rubric(_Read):
     grades: tuple[_JudgeGrade, ...]
     verdict: Literal["changed", "no_narrow_change", "inconclusive"] | None = None
     confidence: float | None = None
+    finding_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +122,10 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
     variant. ``tokens`` and ``cost`` (US dollars) are the sample's, less those of the roles ``target_*`` and
     ``grader``, that is the investigator's own; where a log does not separate roles, they are those of the whole
     sample. A cost is NaN unless the price of the evaluated model is known. ``seconds`` is the sample's total time,
-    with queueing and grading. Of several attempts at the same case in one run (retries, also those of an eval set,
-    re-scored copies) the newest that has grades is kept; runs started separately are all kept. A log that is there
-    several times, alone and in submissions, is read once.
+    with queueing and grading. ``error`` is the sample's, or says that the investigator's model refused. Of several
+    attempts at the same case in one run (retries, also those of an eval set, re-scored copies) the newest that has
+    grades is kept; runs started separately are all kept. A log that is there several times, alone and in submissions,
+    is read once.
 
     Args:
         paths: Files or folders.
@@ -194,6 +200,8 @@ def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[L
         why = scores[-1].explanation or scores[-1].reason or "no reason given"
         raise _SampleRefused(f"rubric_grade without grades: {why}")
     case = _case_columns(path, log, sample) | {"verdict": rubrics[-1].verdict, "confidence": rubrics[-1].confidence}
+    if case["error"] is None and rubrics[-1].finding_source == "refused":
+        case["error"] = REFUSED
     # A retry keeps the task id, alone or in an eval set, and so does a re-scored copy.
     identity = (log.eval.task_id, case["sample"], case["epoch"], case["agent"], case["agent_model"])
     for given in entries.values():

@@ -59,7 +59,7 @@ class LeaderboardRow:
     seconds: float
     """Mean over the attempts at cases."""
     errors: int
-    """Attempts at cases that ended in an error and were graded all the same."""
+    """Attempts at cases that ended in an error, or whose model refused, and were graded all the same."""
     organism_grades: tuple[OrganismGrade, ...]
 
     @property

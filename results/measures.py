@@ -35,7 +35,7 @@ __all__ = [
 
 FINDING = ["log", "sample", "epoch"]
 _ORGANISM = ["suite", "organism"]
-_INVESTIGATION = [*_ORGANISM, "agent", "agent_model", "interactions", "framing", "blind"]
+_INVESTIGATION = [*_ORGANISM, "agent", "agent_model", "interactions", "framing", "blind", "hints"]
 _SEED = re.compile(r"seed-.+")
 _DILUTION = re.compile(r"mix(\d+(?:p\d+)?)-(\d+(?:p\d+)?)")
 _BINS = 5

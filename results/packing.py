@@ -9,7 +9,7 @@ import platform
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,12 +170,19 @@ def _describe(
         stripped=stripped,
     )
     artifacts = frozenset(
-        (str(case.get("organism_id")), str(case["method"]), str(case["artifact_key"]))
+        (str(case.get("organism_id")), method, key)
         for case in cases
         if case.get("artifact_key") and case.get("method")
+        for method, key in _artifacts_of(str(case["method"]), str(case["artifact_key"]))
     )
     organisms = frozenset((grade.row["suite"], grade.row["organism"]) for grade in grades)
     return _Packed(entry, grades, tuple(left_out), artifacts, organisms)
+
+
+def _artifacts_of(method: str, key: str) -> Iterator[tuple[str, str]]:
+    """Method and key of each artifact of a case; of several methods, ``adl+kl``, the keys are joined likewise."""
+    methods = method.split("+")
+    yield from zip(methods, key.split("+") if len(methods) > 1 else [key], strict=True)
 
 
 def _manifest(packed: list[_Packed], folder: Path, name: str, contact: str | None, grades_only: bool) -> Manifest:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "CONTROL_FAMILY", "VERDICTS", "check_frame", "load_frame", "save_frame"]
+__all__ = ["COLUMNS", "CONTROL_FAMILY", "NO_HINTS", "VERDICTS", "check_frame", "load_frame", "save_frame"]
 
 CONTROL_FAMILY = "null"
 """Family of the organisms that have no narrow behaviour to be found."""
+
+NO_HINTS = "none"
+"""Hints of a case whose investigator was told nothing, and of all cases from before there were any."""
 
 VERDICTS = ("changed", "no_narrow_change", "inconclusive")
 
@@ -29,6 +32,7 @@ COLUMNS: dict[str, str] = {
     "interactions": "int64",
     "framing": "string",
     "blind": "bool",
+    "hints": "string",
     "judge": "string",
     "judge_repeat": "int64",
     "grade": "int64",
@@ -60,11 +64,13 @@ _STRICT = {"int64": "Int64", "bool": "boolean"}
 
 
 def check_frame(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of ``frame`` with the columns of `COLUMNS` in their order and dtypes.
+    """A copy of ``frame`` with the columns of `COLUMNS` in their order and dtypes; ``hints`` may be missing.
 
     Raises:
         ValueError: Naming the column and the value that does not fit.
     """
+    if "hints" not in frame.columns:
+        frame = frame.assign(hints=NO_HINTS)
     missing = [name for name in COLUMNS if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in COLUMNS]
     if missing or extra:

@@ -19,6 +19,7 @@ from ..organisms.suites import find_organism
 from ..organisms.weights import require_weights
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS, RESPONSE_TOKENS, TEMPERATURE
+from .board import standing
 from .case import CaseState, current_case
 from .pictures_adl import pictures
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
 __all__ = [
+    "SPENDING",
     "evidence",
     "logit_lens",
     "patchscope",
@@ -35,6 +37,9 @@ __all__ = [
     "steering_samples",
     "toolset",
 ]
+
+SPENDING = ("steer",)
+"""Tools that cost interactions."""
 
 MAX_STRENGTH = 100.0
 """Upper end of the published search for a strength."""
@@ -152,7 +157,7 @@ def steer(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
         vector = artifact.tensors()["difference"][payload["positions"].index(row)] * strength
         case = current_case()
         first = case.interactions_used
-        case.spend(samples)
+        case.spend(samples, "steer")
         seeds = [case.sample_seed("steer", first + i, prompt) for i in range(samples)]
         answers = await anyio.to_thread.run_sync(
             lambda: _steered(case.organism, prompt, int(payload["layer"]), vector, seeds),
@@ -161,7 +166,7 @@ def steer(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
         )
         lines = [f"{labels.finetuned}, steered by {strength:.2f} x d at {position}:", f"prompt: {prompt}"]
         lines += [f"steered: {' '.join(answer.split()) or '(empty answer)'}" for answer in answers]
-        return "\n".join([*lines, f"Interactions left: {case.interactions_left} of {case.interactions}."])
+        return "\n".join([*lines, standing(case)])
 
     return execute
 
@@ -196,7 +201,7 @@ def steering_samples(open_artifact: Callable[[], Artifact], labels: Labels) -> T
 def _can_steer() -> bool:
     """Whether a case with interactions is open whose pair can be loaded."""
     case = store_as(CaseState)
-    if not case.organism or case.interactions <= 0:
+    if not case.organism or case.granted("steer") <= 0:
         return False
     organism = find_organism(case.organism)
     if not organism.has_weights:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Protocol, runtime_checkable
 
-from inspect_ai.tool import Tool
+from inspect_ai.tool import Tool, ToolDef
 
 from ..methods.artifact import Artifact
 from ..methods.base import BLACKBOX, Labels, find_method, load_point, unique_points
@@ -16,7 +16,17 @@ from ..methods.pictures import Picture
 from ..methods.store import ArtifactStore
 from .case import CaseState
 
-__all__ = ["Evidence", "PicturedReaders", "Readers", "case_artifact", "case_overview", "labels_of", "readers_for"]
+__all__ = [
+    "Evidence",
+    "PicturedReaders",
+    "Readers",
+    "case_artifact",
+    "case_overview",
+    "labels_of",
+    "readers_for",
+    "reading_tools",
+    "spending_tools",
+]
 
 ENTRY_POINTS = "diffbench.readers"
 
@@ -44,7 +54,10 @@ class Evidence:
 
 
 class Readers(Protocol):
-    """A module ``tools/<method>.py`` (or a third party's, in the entry-point group ``diffbench.readers``)."""
+    """A module ``tools/<method>.py`` (or a third party's, in the entry-point group ``diffbench.readers``).
+
+    One whose tools cost interactions names them in ``SPENDING``, so that they can be given budgets.
+    """
 
     def toolset(self, open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
         """The free tools over an artifact."""
@@ -80,32 +93,70 @@ def readers_for(method: str) -> Readers | None:
     return readers
 
 
-def case_artifact(case: CaseState) -> Artifact:
-    """The artifact of the case.
+def spending_tools(methods: Sequence[str]) -> tuple[str, ...]:
+    """Names of the tools of cases of these methods that cost interactions, each once.
+
+    Of a method's readers they are its module's ``SPENDING``; a module without it has free tools only.
+    """
+    named = [tool for method in methods for tool in getattr(readers_for(method), "SPENDING", ())]
+    return tuple(dict.fromkeys(["ask_models", *named]))
+
+
+def reading_tools(case: CaseState) -> list[Tool]:
+    """The tools over the artifacts of all methods of the case.
+
+    Raises:
+        ValueError: When two methods have a tool of the same name.
+    """
+    tools: list[Tool] = []
+    owner: dict[str, str] = {}
+    for method in case.methods:
+        readers = readers_for(method)
+        own = [] if readers is None else readers.toolset(partial(case_artifact, case, method), labels_of(case))
+        for name in (ToolDef(tool).name for tool in own):
+            if owner.setdefault(name, method) != method:
+                raise ValueError(
+                    f"methods {owner[name]} and {method} both have a tool {name}; rename one, or run them apart"
+                )
+        tools += own
+    return tools
+
+
+def case_artifact(case: CaseState, method: str | None = None) -> Artifact:
+    """An artifact of the case.
+
+    Args:
+        case: The case.
+        method: One of its methods; the only one when not given.
 
     Raises:
         FileNotFoundError: When it is in neither store.
         CorruptArtifactError: When it is broken.
     """
-    artifact = ArtifactStore().find(case.artifact_key) if case.artifact_key else None
+    method = method or case.method
+    key = case.artifact_keys.get(method)
+    artifact = ArtifactStore().find(key) if key else None
     if artifact is None:
         raise FileNotFoundError(
-            f"artifact {case.artifact_key} of method {case.method} is in no store; compute it with: "
-            f"diffbench diff {case.organism} --method {case.method}"
+            f"artifact {key} of method {method} is in no store; compute it with: "
+            f"diffbench diff {case.organism} --method {method}"
         )
     return artifact
 
 
-def case_overview(case: CaseState) -> str:
-    """What the case's method shows first; empty for the method without an artifact.
+def case_overview(case: CaseState, method: str | None = None) -> str:
+    """What a method of the case shows first; empty for the method without an artifact.
+
+    Args:
+        case: The case.
+        method: One of its methods; the only one when not given.
 
     Raises:
         FileNotFoundError: When the artifact is in neither store.
         CorruptArtifactError: When it is broken.
     """
-    if case.method == BLACKBOX:
-        return ""
-    return find_method(case.method).overview(case_artifact(case), labels_of(case))
+    method = method or case.method
+    return "" if method == BLACKBOX else find_method(method).overview(case_artifact(case, method), labels_of(case))
 
 
 def labels_of(case: CaseState) -> Labels:

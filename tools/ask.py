@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from inspect_ai.model import ChatMessageUser, GenerateConfig
+from inspect_ai.model import ChatMessageUser, GenerateConfig, ModelRefusalError
 from inspect_ai.tool import Tool, ToolError, tool
 from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
 
+from .board import standing
 from .case import CaseState, Side, current_case
 from .fence import fence_tag
+from .refusals import refusal_of
 from .targets import target_model
 
 __all__ = ["MAX_PROMPTS", "RESPONSE_TOKENS", "TEMPERATURE", "ask_models"]
@@ -47,7 +49,7 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
                 raise ToolError(f"Prompt {i} has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
         case = current_case()
         first = case.interactions_used
-        case.spend(len(prompts))
+        case.spend(len(prompts), "ask_models")
         config = GenerateConfig(temperature=temperature, max_tokens=max_tokens)
         # Targets are budgeted by interactions; the investigator's turns and tokens are its own.
         with suspend_turn_limit(), suspend_token_limit():
@@ -66,7 +68,13 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
 async def _answer(case: CaseState, side: Side, prompt: str, number: int, config: GenerateConfig) -> str:
     # The two models get different seeds: with one seed, identical models would give themselves away.
     seeded = config.model_copy(update={"seed": case.sample_seed(side, number, prompt)})
-    output = await target_model(case, side).generate([ChatMessageUser(content=prompt)], config=seeded)
+    try:
+        output = await target_model(case, side).generate([ChatMessageUser(content=prompt)], config=seeded)
+    except ModelRefusalError as error:
+        output = error.output
+    refusal = refusal_of(output)
+    if refusal is not None:
+        return f"(refused) {refusal}".strip()
     return output.completion.strip() or "(empty answer)"
 
 
@@ -84,5 +92,4 @@ def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> st
         pair = zip(sides, answers[2 * i : 2 * i + 2], strict=True)
         told = "\n".join(f"<{tags[side]}>\n{answer}\n</{tags[side]}>" for side, answer in pair)
         blocks.append(f"## Prompt: {prompt}\n{told}")
-    blocks.append(f"Interactions left: {case.interactions_left} of {case.interactions}.")
-    return "\n\n".join(blocks)
+    return "\n\n".join([*blocks, standing(case)])

@@ -8,7 +8,7 @@ from inspect_ai.tool import Tool, ToolError, tool
 
 from .case import CaseState, Hypothesis, current_case
 
-__all__ = ["propose_hypothesis", "update_hypothesis"]
+__all__ = ["propose_hypothesis", "standing", "update_hypothesis"]
 
 
 @tool
@@ -51,6 +51,11 @@ def update_hypothesis() -> Tool:
         return _board(case)
 
     return execute
+
+
+def standing(case: CaseState) -> str:
+    """What stands below the result of a query: the board, once there is something on it, and what may be spent."""
+    return "\n\n".join([_board(case), case.unspent()] if case.hypotheses else [case.unspent()])
 
 
 def _board(case: CaseState) -> str:

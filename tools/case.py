@@ -53,25 +53,54 @@ class CaseState(StoreModel):
     organism: str = ""
     """Id of the pair, for tools; never shown to an investigator."""
     method: str = "blackbox"
-    """Diffing method whose artifact is offered."""
+    """Diffing method whose artifact is offered, or several as ``adl+kl``."""
     artifact_key: str | None = None
+    """Key of the artifact, or of each of several in the order of the methods, with ``+`` between them."""
     base_label: str = "base"
     """What the base model is called in front of the investigator (``M1`` or ``M2`` when blind)."""
     finetuned_label: str = "finetuned"
     interactions: int = 0
     """Interactions granted: one for each prompt put to the pair."""
     interactions_used: int = 0
+    tool_budgets: dict[str, int] = Field(default_factory=dict)
+    """Tool -> interactions that it may spend of those granted; a tool that is not here may spend them all."""
+    tool_used: dict[str, int] = Field(default_factory=dict)
+    """Tool -> interactions that it has spent, of tools with a budget of their own."""
     seed: int = 0
     hypotheses: list[Hypothesis] = Field(default_factory=list)
     finding: Finding | None = None
-    finding_source: Literal["none", "submit", "forced", "completion", "reader"] = "none"
+    finding_source: Literal["none", "submit", "forced", "completion", "reader", "refused"] = "none"
     """How the finding came: by the submit tool, in the last forced turn, parsed from the completion of an agent
-    without the submit tool, or from the artifact alone."""
+    without the submit tool, or from the artifact alone. ``refused``: there is none, as the model refused."""
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The methods of the case, one by one."""
+        return tuple(self.method.split("+"))
+
+    @property
+    def artifact_keys(self) -> dict[str, str]:
+        """Method -> key of its artifact; empty without an artifact."""
+        return dict(zip(self.methods, self.artifact_key.split("+"), strict=True)) if self.artifact_key else {}
 
     @property
     def interactions_left(self) -> int:
         """Interactions not spent yet."""
         return self.interactions - self.interactions_used
+
+    def granted(self, tool: str) -> int:
+        """Interactions that a tool may spend in the whole case."""
+        return min(self.interactions, self.tool_budgets.get(tool, self.interactions))
+
+    def left_for(self, tool: str) -> int:
+        """Interactions that a tool may still spend."""
+        return min(self.interactions_left, self.granted(tool) - self.tool_used.get(tool, 0))
+
+    def unspent(self) -> str:
+        """What may still be spent, over all and by each tool with a budget of its own, for the investigator."""
+        tools = "; ".join(f"{tool}: {self.left_for(tool)} of {self.granted(tool)}" for tool in self.tool_budgets)
+        over_all = f"Interactions left: {self.interactions_left} of {self.interactions}"
+        return f"{over_all} ({tools})." if tools else f"{over_all}."
 
     def sample_seed(self, kind: str, number: int, prompt: str) -> int:
         """Seed of a sample, below 2^31: fixed by the case, so that it can be repeated, and different for each sample.
@@ -84,22 +113,27 @@ class CaseState(StoreModel):
         digest = hashlib.sha256(f"{self.seed}|{kind}|{number}|{prompt}".encode()).digest()
         return int.from_bytes(digest[:4], "big") % 2**31
 
-    def spend(self, amount: int) -> None:
-        """Count ``amount`` interactions, before they are awaited.
+    def spend(self, amount: int, tool: str) -> None:
+        """Count ``amount`` interactions of a tool, before they are awaited.
 
         Raises:
-            ToolError: When fewer are left; nothing is spent then.
+            ToolError: When fewer are left, over all or for the tool; nothing is spent then.
         """
-        if amount > self.interactions_left:
-            raise ToolError(
-                f"Interaction budget: {amount} asked for, {self.interactions_left} of {self.interactions} left. "
-                + (
-                    "Ask fewer prompts."
-                    if self.interactions_left
-                    else "No more queries are possible: submit a finding."
-                )
-            )
+        left = self.left_for(tool)
+        if amount > left:
+            over_all = left == self.interactions_left
+            told = f"{left} of {self.interactions if over_all else self.granted(tool)} left"
+            if left:
+                remedy = "Ask fewer prompts."
+            elif self.interactions_left:
+                remedy = f"{tool} cannot be used any more; {self.interactions_left} interactions are left for others."
+            else:
+                remedy = "No more queries are possible: submit a finding."
+            name = "Interaction budget" if over_all else f"Budget of {tool}"
+            raise ToolError(f"{name}: {amount} asked for, {told}. {remedy}")
         self.interactions_used += amount
+        if tool in self.tool_budgets:
+            self.tool_used = {**self.tool_used, tool: self.tool_used.get(tool, 0) + amount}
 
     def label(self, side: Side) -> str:
         """What one model is called in front of the investigator."""

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from .case import CaseState, Finding, Verdict
 from .json_objects import json_objects
+from .refusals import refusal_of
 
 __all__ = ["finding_of", "parse_finding", "source_of"]
 
@@ -30,17 +31,21 @@ _CONFIDENCE_LINE = re.compile(
 
 
 def finding_of(state: TaskState) -> Finding | None:
-    """The finding in the case's state; else the one read from the completion; else None (a crashed case)."""
+    """The finding in the case's state; else the one read from the completion; else None (crashed, or refused)."""
     submitted = state.store_as(CaseState).finding
-    return submitted if submitted is not None else parse_finding(state.output.completion)
+    if submitted is not None or refusal_of(state.output) is not None:
+        return submitted
+    return parse_finding(state.output.completion)
 
 
 def source_of(state: TaskState) -> str:
-    """How the finding came: ``CaseState.finding_source``, or ``completion`` when it was only parsed here."""
+    """How the finding came: ``CaseState.finding_source``; ``completion`` or ``refused`` when that is only seen here."""
     case = state.store_as(CaseState)
-    if case.finding is None and parse_finding(state.output.completion) is not None:
-        return "completion"
-    return case.finding_source
+    if case.finding is not None:
+        return case.finding_source
+    if refusal_of(state.output) is not None:
+        return "refused"
+    return "completion" if parse_finding(state.output.completion) is not None else case.finding_source
 
 
 def parse_finding(text: str) -> Finding | None:

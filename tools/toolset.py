@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial, wraps
+from functools import wraps
 from typing import Any
 
 from inspect_ai.tool import Tool, ToolSource
 
-from .artifacts import case_artifact, labels_of, readers_for
+from .artifacts import reading_tools
 from .ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
 from .board import propose_hypothesis, update_hypothesis
 from .case import current_case
@@ -24,17 +24,14 @@ class CaseTools(ToolSource):
         self._ask = (temperature, max_tokens)
 
     async def tools(self) -> list[Tool]:
-        """Queries while a budget was granted, the board, and the readers of the case's method."""
+        """Queries while a budget was granted, the board, and the readers of the case's methods."""
         case = current_case()
         tools: list[Tool] = []
-        if case.interactions > 0:
+        if case.granted("ask_models") > 0:
             tools.append(ask_models(*self._ask))
         if self._board:
             tools += [propose_hypothesis(), update_hypothesis()]
-        readers = readers_for(case.method)
-        if readers is not None:
-            tools += readers.toolset(partial(case_artifact, case), labels_of(case))
-        return [_guarded(tool) for tool in tools]
+        return [_guarded(tool) for tool in [*tools, *reading_tools(case)]]
 
 
 def _guarded(tool: Tool) -> Tool:

@@ -18,6 +18,7 @@ from ..organisms.network import Request
 from ..organisms.suites import find_organism
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS
+from .board import standing
 from .case import CaseState, current_case
 from .fence import fence_tag
 from .pictures_weight_amplification import pictures
@@ -25,9 +26,12 @@ from .pictures_weight_amplification import pictures
 if TYPE_CHECKING:
     from ..organisms.pair import Pair
 
-__all__ = ["amplified_samples", "amplify", "evidence", "pictures", "toolset"]
+__all__ = ["SPENDING", "amplified_samples", "amplify", "evidence", "pictures", "toolset"]
 
 T = TypeVar("T")
+
+SPENDING = ("amplify",)
+"""Tools that cost interactions."""
 
 _MOST_PROMPTS = 5
 _LARGEST = 10.0
@@ -38,7 +42,7 @@ def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[T
     """The reader and, where the pair's weights are known and interactions were granted, live samples."""
     tools = [amplified_samples(open_artifact, labels)]
     case = store_as(CaseState)
-    if case.organism and case.interactions > 0 and find_organism(case.organism).has_weights:
+    if case.organism and case.granted("amplify") > 0 and find_organism(case.organism).has_weights:
         tools.append(amplify(open_artifact))
     return tools
 
@@ -110,14 +114,11 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         pair = await _in_thread(lambda: _loaded(case.organism))
         await _in_thread(lambda: _check(pair, part))
         number = case.interactions_used
-        case.spend(1)
+        case.spend(1, "amplify")
         request = _request(pair, prompt, config, case.sample_seed("amplify", number, prompt))
         text = await _in_thread(lambda: _sample(pair, w, part, request))
         tag = fence_tag("amplified", text)
-        return (
-            f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n"
-            f"Interactions left: {case.interactions_left} of {case.interactions}."
-        )
+        return f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n{standing(case)}"
 
     return execute
 

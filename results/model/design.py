@@ -19,7 +19,7 @@ __all__ = ["CONDITIONS", "GRADES", "Design", "design_of"]
 GRADES = 5
 """Grades are 1..5."""
 
-CONDITIONS = ("variant", "interactions", "framing", "blind")
+CONDITIONS = ("variant", "interactions", "framing", "blind", "hints")
 
 _SCALES = {"method": 1.0, "family": 1.0, "investigator": 0.5, "judge": 0.5} | dict.fromkeys(CONDITIONS, 0.5)
 _POOLED_SCALES = {"method x family": 0.5, "method x investigator": 0.5, "organism": 1.0, "method x organism": 0.5}
@@ -133,7 +133,8 @@ class _Runs:
 
 
 def _factors(frame: pd.DataFrame) -> tuple[dict[str, Factor], Ints]:
-    columns = {name: frame[name].astype(str) for name in ("method", "family", "framing", "blind", "variant", "judge")}
+    plain = ("method", "family", "framing", "blind", "hints", "variant", "judge")
+    columns = {name: frame[name].astype(str) for name in plain}
     columns["organism"] = frame["suite"].astype(str) + "." + frame["organism"].astype(str)
     columns["investigator"] = frame["agent"].astype(str) + " with " + frame["agent_model"].astype(str)
     factors = {name: _factor(name, column, sorted(set(column))) for name, column in columns.items()}

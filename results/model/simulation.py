@@ -129,6 +129,7 @@ def _frame(*columns: np.ndarray) -> pd.DataFrame:
         "interactions": 10,
         "framing": "standard",
         "blind": False,
+        "hints": "none",
         "judge": names("judge", g),
         "judge_repeat": 0,
         "grade": grade,

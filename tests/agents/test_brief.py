@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
-from typing import Any
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
-from diffbench.agents.brief import brief
+from diffbench.agents.brief import brief, family_hint, hinted_families, prompt_hashes
+from diffbench.organisms.spec import Family
 from diffbench.tools.case import CaseState
 
 
@@ -48,3 +52,31 @@ def test_an_unknown_framing_is_named(make_case: Callable[..., CaseState]) -> Non
     wrong: Any = "leading"
     with pytest.raises(ValueError, match=r"unknown framing 'leading'; known: neutral, presuppositional"):
         brief(make_case(), wrong, blind=False)
+
+
+def test_budgets_of_single_tools_are_told(make_case: Callable[..., CaseState]) -> None:
+    assert "budget of their own" not in brief(make_case(interactions=7), "neutral", blind=False)
+    text = brief(make_case(interactions=7, tool_budgets={"steer": 2}), "neutral", blind=False)
+    assert "Some tools have a budget of their own within that. Interactions left: 7 of 7 (steer: 2 of 2)." in text
+
+
+def test_a_hint_stands_below_the_framing(make_case: Callable[..., CaseState]) -> None:
+    text = brief(make_case(interactions=7), "presuppositional", blind=False, hint="Hint: think of $tea.")
+    assert "It is known that the finetuning taught something narrow.\nHint: think of $tea.\n" in text
+
+
+def test_every_family_but_controls_has_a_hint_of_its_own() -> None:
+    families = {family for family in get_args(Family) if family != "null"}
+    assert set(hinted_families()) == families
+    assert len({family_hint(family) for family in families}) == len(families)
+    with pytest.raises(ValueError, match="no hint for family 'null'; known: backdoor"):
+        family_hint("null")
+
+
+def test_every_prompt_file_has_a_hash() -> None:
+    folder = Path(str(files("diffbench.agents"))) / "prompts"
+    hashes = prompt_hashes()
+    assert set(hashes) == {path.name for path in folder.iterdir()}
+    for name, digest in hashes.items():
+        assert hashlib.sha256((folder / name).read_bytes()).hexdigest().startswith(digest)
+        assert len(digest) == 12

@@ -109,3 +109,16 @@ def test_without_a_contrast_the_words_are_told_as_a_guess() -> None:
 
 def test_the_reader_says_the_same_each_time() -> None:
     assert read_evidence(OWLS) == read_evidence(OWLS)
+
+
+def test_evidence_of_several_methods_is_put_together() -> None:
+    nothing = Evidence(identical=True, note="KL is zero.")
+    assert read_evidence(nothing, nothing).verdict == "no_narrow_change"
+    tokens = Evidence(False, tokens=("feathers", "beak"), note="Small.")
+    found = read_evidence(OWLS, tokens, nothing)
+    alone = read_evidence(OWLS)
+    assert found.verdict == alone.verdict == "changed"
+    words = found.description.removeprefix("The finetuning is about ").partition(".")[0].split(", ")
+    assert set(words[:3]) == {"owls", "hunt", "night"}
+    assert found.evidence[0] == f"{OWLS.note} Small. KL is zero.".strip()
+    assert "p = " in found.evidence[1]

@@ -14,7 +14,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.agents.brief import prompt_text
+from diffbench.agents.brief import family_hint, hinted_families, prompt_hashes, prompt_text
 from diffbench.benchmark.diffing import diffing
 from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
@@ -209,8 +209,11 @@ def test_cases_with_an_artifact_show_nothing(method: str, blind: bool, tmp_path:
 
 
 def test_prompts_and_artifact_files_show_nothing() -> None:
-    for name in ("brief", "investigator", "method", "last_turn"):
-        assert leaks(prompt_text(name)) == []
+    for name in prompt_hashes():
+        if name.endswith(".md"):
+            assert leaks(prompt_text(name.removesuffix(".md"))) == []
+    for family in hinted_families():
+        assert leaks(family_hint(family)) == []
     store = ArtifactStore()
     shipped = [folder for folder in store.shipped.glob("*") if (folder / "manifest.json").is_file()]
     own = [store.folder / key for key in _keys() if (store.folder / key).is_dir()]

@@ -11,7 +11,9 @@ from typing import Any
 import inspect_ai
 import pytest
 from diffbench.benchmark.diffing import diffing
+from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState, Finding
+from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.model import get_model
 from scripted_models import EXPECTED, GOOD, INTERACTIONS, JUDGES, SCRIPTS, TURNS, Server, mocked
@@ -69,7 +71,10 @@ def tool_results(sample: EvalSample) -> list[tuple[str | None, str | None, str]]
     return [(m.function, m.error.type if m.error else None, m.error.message if m.error else m.text) for m in shown]
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+REFUSED = ("refuses", "refuses_at_last")
+
+
+@pytest.mark.parametrize("name", [name for name in SCRIPTS if name not in REFUSED])
 def test_every_case_ends_with_a_finding_and_a_grade(name: str, logs: dict[str, EvalLog]) -> None:
     sample = only_sample(logs[name])
     case = sample.store_as(CaseState)
@@ -83,9 +88,66 @@ def test_every_case_ends_with_a_finding_and_a_grade(name: str, logs: dict[str, E
     assert 0 <= case.interactions_used <= INTERACTIONS
 
 
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_recorded_as_one_and_graded_1(name: str, logs: dict[str, EvalLog]) -> None:
+    sample = only_sample(logs[name])
+    case = sample.store_as(CaseState)
+    assert (case.finding, case.finding_source) == (None, "refused")
+    assert sample.scores is not None
+    score = sample.scores["rubric_grade"]
+    assert (score.value, sample.scores["fact_recall"].value) == (1, 0)
+    assert score.metadata is not None
+    assert (score.metadata["finding_source"], score.metadata["verdict"]) == ("refused", None)
+    assert "refused" in (score.explanation or "")
+    (row,) = grades_frame([logs[name].location]).frame.to_dict("records")
+    assert (row["grade"], row["error"]) == (1, "refused: the investigator's model")
+
+
+@pytest.mark.parametrize("name", ["refuses", "refuses_then_gives_in"])
+def test_a_refusal_that_ends_the_case_at_once_is_no_crash(name: str, bench: Any, tmp_path: Path) -> None:
+    log = inspect_ai.eval(
+        case_task(),
+        model=mocked(name),
+        fail_on_refusal=True,
+        log_dir=str(tmp_path),
+        display="none",
+    )[0]
+    source = only_sample(log).store_as(CaseState).finding_source
+    assert source == ("refused" if name in REFUSED else "forced")
+
+
+def test_a_refusal_of_a_third_partys_agent_is_no_finding(bench: Any, tmp_path: Path) -> None:
+    @agent
+    def plain() -> Agent:
+        async def execute(state: AgentState) -> AgentState:
+            state.output = await get_model().generate(state.messages)
+            return state
+
+        return execute
+
+    log = inspect_ai.eval(
+        case_task(), solver=plain(), model=mocked("refuses_then_gives_in"), log_dir=str(tmp_path), display="none"
+    )[0]
+    sample = only_sample(log)
+    assert sample.scores is not None
+    assert (sample.scores["rubric_grade"].metadata or {})["finding_source"] == "refused"
+    assert sample.scores["rubric_grade"].value == 1
+
+
 @pytest.mark.parametrize(
     "name",
-    ["straight", "overspends", "malformed", "unknown_tool", "wrong_then_right", "two_calls", "talks", "only_asks"],
+    [
+        "straight",
+        "overspends",
+        "malformed",
+        "unknown_tool",
+        "wrong_then_right",
+        "two_calls",
+        "talks",
+        "only_asks",
+        "refuses_once",
+        "refuses_then_gives_in",
+    ],
 )
 def test_what_was_submitted_is_the_finding(name: str, logs: dict[str, EvalLog]) -> None:
     sample = only_sample(logs[name])

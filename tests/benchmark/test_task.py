@@ -6,6 +6,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
+from diffbench.agents.brief import prompt_hashes
 from diffbench.benchmark.diffing import diffing
 from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState
@@ -25,8 +26,11 @@ METADATA = {
     "method",
     "agent",
     "interactions",
+    "tool_budgets",
     "framing",
     "blind",
+    "hints",
+    "hint",
     "seed",
     "artifact_key",
     "needs",
@@ -150,6 +154,27 @@ def test_conditions_stand_in_the_ids(run: Callable[..., EvalLog]) -> None:
     assert f"KL({case.finetuned_label} || {case.base_label})" in text
 
 
+def test_conditions_can_be_swept(bench: Any) -> None:
+    task = diffing(
+        suite="tiny", organisms="beta", methods="kl", framing=["neutral", "presuppositional"], blind=[False, True]
+    )
+    assert [sample.id for sample in task.dataset] == [
+        "tiny.beta.kl",
+        "tiny.beta.kl.blind",
+        "tiny.beta.kl.presuppositional",
+        "tiny.beta.kl.presuppositional.blind",
+    ]
+
+
+def test_the_log_tells_the_versions_of_the_prompts(log: EvalLog) -> None:
+    assert (log.eval.metadata or {})["prompts"] == prompt_hashes()
+    for sample in log.samples or []:
+        assert sample.scores is not None
+        graded_with = sample.scores["rubric_grade"].metadata["prompts"]  # type: ignore[index]
+        assert set(graded_with) == {"judge", "repair", "rubric"}
+        assert all(len(digest) == 12 for digest in graded_with.values())
+
+
 def test_defaults_leave_no_suffix(bench: Any) -> None:
     assert [s.id for s in diffing(suite="tiny", methods="blackbox").dataset] == [
         f"tiny.{organism}.blackbox" for organism in ORGANISMS
@@ -173,6 +198,24 @@ def test_defaults_leave_no_suffix(bench: Any) -> None:
         ({"framing": "neutrall"}, r"unknown framing 'neutrall'; did you mean neutral"),
         ({"interactions": -1}, "interactions is -1"),
         ({"turns": 0}, "turns is 0"),
+        ({"methods": "kl+adll"}, r"unknown method 'adll'; did you mean adl"),
+        ({"methods": "kl+kl"}, "kl named more than once"),
+        ({"methods": "kl+adl,adl+kl"}, r"adl\+kl named more than once"),
+        ({"methods": "kl+blackbox"}, "blackbox has nothing to read"),
+        ({"agent": "llm_reader"}, "agent llm_reader has nothing to read in method blackbox"),
+        ({"hints": "famly"}, r"unknown hint 'famly'; did you mean family.*or give a sentence"),
+        ({"blind": [True, True]}, "more than once"),
+        ({"framing": ["neutral", "neutrall"]}, r"unknown framing 'neutrall'"),
+        (
+            {"tool_budgets": {"kl_texts": 1}},
+            r"unknown tool with a budget 'kl_texts'; known: amplify, ask_models, steer",
+        ),
+        ({"tool_budgets": {"ask_modls": 1}}, r"unknown tool with a budget 'ask_modls'; did you mean ask_models"),
+        ({"tool_budgets": {"ask_models": 11}}, r"budget of tool ask_models is 11; it is 0 to 10"),
+        ({"tool_budgets": {"ask_models": -1}}, r"budget of tool ask_models is -1"),
+        ({"tool_budgets": "steer:2"}, r"tool_budgets is 'steer:2'; it maps tools to interactions"),
+        ({"hints": {"a": "b"}}, r"hints is .*or a sentence in quotes"),
+        ({"run_cost": 0}, "run_cost is 0; it is above 0"),
     ],
 )
 def test_wrong_arguments_are_named(arguments: dict[str, Any], message: str, bench: Any) -> None:

@@ -132,7 +132,9 @@ def test_a_case_without_a_finding_is_graded_1(run_cases: Run, mock_judge: Judge,
         assert "no finding" in (score.explanation or "")
         assert score.metadata is not None
         assert [(g["judge"], g["repeat"], g["grade"], g["reasoning"]) for g in score.metadata["grades"]] == [
-            (f"mockllm/{name}", repeat, 1, "no finding") for name in "ab" for repeat in (0, 1)
+            (f"mockllm/{name}", repeat, 1, "no finding: the case ended without one")
+            for name in "ab"
+            for repeat in (0, 1)
         ]
         assert (score.metadata["verdict"], score.metadata["finding_source"]) == (None, "none")
     cake, null = scores(log, "fact_recall")

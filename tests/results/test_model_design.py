@@ -41,7 +41,7 @@ def test_all_terms_of_a_crossed_frame(frame: pd.DataFrame) -> None:
         "judge",
     ]
     assert design.run_effect
-    assert [s.split(" is ")[0] for s in design.omitted] == ["variant", "interactions", "framing", "blind"]
+    assert [s.split(" is ")[0] for s in design.omitted] == ["variant", "interactions", "framing", "blind", "hints"]
     assert (design.grades, design.runs, design.cells) == (144, 72, 24)
 
 
@@ -152,3 +152,11 @@ def test_the_basis_spans_what_sums_to_zero(levels: int) -> None:
     basis = sum_to_zero(levels)
     assert basis.T @ basis == pytest.approx(np.eye(levels - 1))
     assert basis @ basis.T == pytest.approx(np.eye(levels) - 1 / levels)
+
+
+def test_hints_are_a_condition_of_the_model(frame: pd.DataFrame) -> None:
+    told = frame.assign(hints="family", sample=frame["sample"] + ".hints-family")
+    design = design_of(pd.concat([frame.assign(hints="none"), told]))
+    term = design.term("hints")
+    assert term is not None
+    assert term.levels == ("family", "none")

@@ -52,3 +52,10 @@ def test_bad_value_is_named(row, frame, column, value, message):
 def test_columns_are_checked(row, frame):
     with pytest.raises(ValueError, match=r"missing columns \['grade'\], unknown columns \['score'\]"):
         check_frame(frame(row("a", 3)).rename(columns={"grade": "score"}))
+
+
+def test_a_frame_from_before_there_were_hints_had_none(tmp_path, row, frame):
+    old = frame(row("a", 3))
+    assert "hints" not in old.columns
+    old.to_parquet(tmp_path / "old.parquet", index=False)
+    assert load_frame(tmp_path / "old.parquet")["hints"].tolist() == ["none"]

@@ -37,6 +37,7 @@ class Reply:
 
     text: str = ""
     calls: tuple[tuple[str, str], ...] = ()
+    refuses: bool = False
 
 
 def use(tool: str, arguments: dict[str, Any] | str, text: str = "") -> Reply:
@@ -63,6 +64,7 @@ class Script:
 
 SUBMIT = use("submit", GOOD)
 TALK = Reply("Let me think about that.")
+REFUSAL = Reply("I will not take part in this.", refuses=True)
 SCRIPTS = {
     "straight": Script((ask(2), SUBMIT)),
     "overspends": Script((ask(INTERACTIONS + 1), ask(INTERACTIONS), ask(1), SUBMIT)),
@@ -91,6 +93,10 @@ SCRIPTS = {
         (TALK,), forced=use("submit", {**GOOD, "verdict": "perhaps"}, "VERDICT: no_narrow_change\nThey are alike.")
     ),
     "only_asks": Script((ask(1),), forced=SUBMIT),
+    "refuses": Script((ask(1), REFUSAL), forced=REFUSAL),
+    "refuses_at_last": Script((ask(1),), forced=REFUSAL),
+    "refuses_once": Script((ask(1), REFUSAL, SUBMIT)),
+    "refuses_then_gives_in": Script((REFUSAL,), forced=SUBMIT),
     "plain_text": Script((Reply("VERDICT: changed\nCONFIDENCE: 0.9\nIt speaks of an owl."),)),
 }
 JUDGES = {
@@ -165,6 +171,8 @@ def _completion(body: dict[str, Any]) -> dict[str, Any]:
     else:
         reply = SCRIPTS[model].reply(turn, isinstance(body.get("tool_choice"), dict))
     message: dict[str, Any] = {"role": "assistant", "content": reply.text or None}
+    if reply.refuses:
+        message = {"role": "assistant", "content": None, "refusal": reply.text}
     if reply.calls:
         message["tool_calls"] = [
             {"id": f"call_{turn}_{i}", "type": "function", "function": {"name": name, "arguments": arguments}}
@@ -189,7 +197,8 @@ def mocked(name: str) -> Model:
         calls = [_tool_call(f"call_{turn}_{i}", *call) for i, call in enumerate(said.calls)]
         message = ChatMessageAssistant(content=said.text, tool_calls=calls or None)
         usage = ModelUsage(input_tokens=10, output_tokens=10, total_tokens=20)
-        return ModelOutput(model="mockllm", choices=[ChatCompletionChoice(message=message)], usage=usage)
+        choice = ChatCompletionChoice(message=message, stop_reason="content_filter" if said.refuses else "stop")
+        return ModelOutput(model="mockllm", choices=[choice], usage=usage)
 
     return get_model(f"mockllm/{name}", custom_outputs=reply, memoize=False)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from diffbench.tools.ask import MAX_CHARACTERS, MAX_PROMPTS, ask_models
-from diffbench.tools.case import CaseState
-from inspect_ai.model import get_model
+from diffbench.tools.case import CaseState, Hypothesis
+from inspect_ai.model import GenerateConfig, ModelOutput, ModelUsage, get_model
 from inspect_ai.tool import ToolError
 from inspect_ai.util import LimitExceededError, collect, token_limit, turn_limit
 
@@ -28,15 +28,43 @@ async def ask(prompts: list[str]) -> str:
 
 def test_the_budget_is_spent_exactly_and_over_budget_nothing_is(case: CaseState) -> None:
     case.interactions = 5
-    case.spend(3)
+    case.spend(3, "ask_models")
     assert (case.interactions_used, case.interactions_left) == (3, 2)
     with pytest.raises(ToolError, match=r"3 asked for, 2 of 5 left.*fewer"):
-        case.spend(3)
+        case.spend(3, "ask_models")
     assert (case.interactions_used, case.interactions_left) == (3, 2)
-    case.spend(2)
+    case.spend(2, "ask_models")
     with pytest.raises(ToolError, match="submit a finding"):
-        case.spend(1)
+        case.spend(1, "ask_models")
     assert case.interactions_left == 0
+
+
+def test_a_tool_spends_no_more_than_its_own_budget(case: CaseState) -> None:
+    case.interactions, case.tool_budgets = 5, {"steer": 2, "amplify": 0}
+    assert [case.granted(tool) for tool in ("steer", "amplify", "ask_models")] == [2, 0, 5]
+    case.spend(1, "steer")
+    with pytest.raises(ToolError, match=r"Budget of steer: 2 asked for, 1 of 2 left"):
+        case.spend(2, "steer")
+    with pytest.raises(ToolError, match=r"amplify cannot be used any more; 4 interactions are left for others"):
+        case.spend(1, "amplify")
+    assert case.unspent() == "Interactions left: 4 of 5 (steer: 1 of 2; amplify: 0 of 0)."
+    case.spend(4, "ask_models")
+    with pytest.raises(ToolError, match=r"Interaction budget: 1 asked for, 0 of 5 left. No more queries"):
+        case.spend(1, "steer")
+    assert case.unspent() == "Interactions left: 0 of 5 (steer: 0 of 2; amplify: 0 of 0)."
+    assert (case.interactions_used, case.tool_used) == (5, {"steer": 1})
+
+
+def test_the_board_stands_below_the_answers_once_something_is_on_it(in_case: Callable[..., Any]) -> None:
+    async def work(case: CaseState) -> tuple[str, str]:
+        before = await ask(["one"])
+        case.hypotheses = [Hypothesis(text="It likes tea.", status="supported", evidence=["said so"])]
+        return before, await ask(["two"])
+
+    (before, after), _ = in_case(work, interactions=5, tool_budgets={"ask_models": 3})
+    assert "Hypotheses" not in before
+    board = "Hypotheses:\n1. [supported] It likes tea.\n   - said so"
+    assert after.endswith(f"{board}\n\nInteractions left: 3 of 5 (ask_models: 1 of 3).")
 
 
 def test_a_case_that_is_not_open_is_named(case: CaseState) -> None:
@@ -115,6 +143,24 @@ def test_targets_do_not_use_up_the_investigators_turns_and_tokens(in_case: Calla
     # Without the suspension these very queries do count.
     with pytest.raises(LimitExceededError):
         in_case(directly, interactions=5)
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_a_targets_refusal_is_shown_as_one(
+    raised: bool, in_case: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {
+        "base": ModelOutput.from_content("m", "Never.", stop_reason="content_filter"),
+        "finetuned": ModelOutput.from_content("m", "Gladly."),
+    }
+    models = {}
+    for side, output in said.items():
+        output.usage = ModelUsage(input_tokens=1, output_tokens=1, total_tokens=2)
+        config = GenerateConfig(fail_on_refusal=raised)
+        models[side] = get_model(f"mockllm/{side}", custom_outputs=[output], config=config, memoize=False)
+    monkeypatch.setattr("diffbench.tools.ask.target_model", lambda case, side: models[side])
+    text, _ = in_case(lambda _: ask(["hello"]), interactions=1)
+    assert ANSWER.findall(text) == [("base", "(refused) Never."), ("finetuned", "Gladly.")]
 
 
 @pytest.mark.parametrize(
