@@ -10,6 +10,7 @@ from inspect_ai.util import apply_limits, token_limit
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
 from ..tools.case import CaseState, Finding, current_case
 from ..tools.finding import parse_finding
+from ..tools.refusals import refusal_of
 from ..tools.submit import submit
 from ..tools.toolset import case_tools
 from .brief import prompt_text
@@ -122,7 +123,10 @@ def _while_turns_are_left(turns: int) -> AgentContinue:
 
 
 async def _last_turn(state: AgentState, model: Model) -> AgentState:
-    """One forced call of submit; what cannot be had that way is read from the text. Never leaves without a finding."""
+    """One forced call of submit; what cannot be had that way is read from the text.
+
+    Never leaves without a finding, or the record that the model refused to give one.
+    """
     case = current_case()
     _answer_open_calls(state)
     state.messages.append(ChatMessageUser(content=prompt_text("last_turn")))
@@ -131,6 +135,9 @@ async def _last_turn(state: AgentState, model: Model) -> AgentState:
     if state.output.message.tool_calls:
         results, _ = await execute_tools(state.messages, [submit()])
         state.messages.extend(results)
+    if case.finding is None and refusal_of(state.output) is not None:
+        case.finding_source = "refused"
+        return state
     if case.finding is None:
         case.finding = _from_text(state, case)
     case.finding_source = "forced"

@@ -64,9 +64,9 @@ class CaseState(StoreModel):
     seed: int = 0
     hypotheses: list[Hypothesis] = Field(default_factory=list)
     finding: Finding | None = None
-    finding_source: Literal["none", "submit", "forced", "completion", "reader"] = "none"
+    finding_source: Literal["none", "submit", "forced", "completion", "reader", "refused"] = "none"
     """How the finding came: by the submit tool, in the last forced turn, parsed from the completion of an agent
-    without the submit tool, or from the artifact alone."""
+    without the submit tool, or from the artifact alone. ``refused``: there is none, as the model refused."""
 
     @property
     def interactions_left(self) -> int:
