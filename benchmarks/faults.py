@@ -30,23 +30,23 @@ from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
 ROOT = Path(__file__).parents[1]
 MODELS = ("openai/gpt-4o", "openai/gpt-5", "anthropic/claude-sonnet-4-0", "openai-api/local/investigator")
-JUDGES = ("openai/gpt-4o", "anthropic/claude-sonnet-4-0", "openai/gpt-5", "openai-api/local/judge")
+JUDGE = "openai/gpt-4o"
 TARGETS = ("openai-api/local/base", "openai-api/local/finetuned")
 
 
-def command(logs: Path, cases: int, judge: str) -> list[str]:
+def command(logs: Path, cases: int) -> list[str]:
     """The eval set as a user would start it."""
     target, adapted = TARGETS
     return [
         *(str(Path(sys.executable).with_name("inspect")), "eval-set", "benchmark/diffing.py"),
         *("--model", ",".join(MODELS), "--limit", str(cases // len(MODELS)), "--log-dir", str(logs)),
         *("--model-role", f"target_base={target}", "--model-role", f"target_finetuned={adapted}"),
-        *("--model-role", f"grader={judge}", "-T", "organisms=all", "--max-tasks", str(len(MODELS))),
+        *("--model-role", f"grader={JUDGE}", "-T", "organisms=all", "--max-tasks", str(len(MODELS))),
         *("--max-samples", "16", "--log-buffer", "1", "--display", "plain"),
     ]
 
 
-def run(provider: FakeProvider, logs: Path, cases: int, kills: int, judge: str) -> list[int]:
+def run(provider: FakeProvider, logs: Path, cases: int, kills: int) -> list[int]:
     """Run the eval set to its end; samples in the logs at each kill."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("INSPECT_")}
     environment |= provider.environment | {"HF_HUB_OFFLINE": "1"}
@@ -54,7 +54,7 @@ def run(provider: FakeProvider, logs: Path, cases: int, kills: int, judge: str) 
     for attempt in range(kills + 1):
         with (logs.parent / f"output-{attempt}.txt").open("w") as output:
             process = subprocess.Popen(  # noqa: S603 - our own command line
-                command(logs, cases, judge), cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+                command(logs, cases), cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
             )
         if attempt < kills:
             due = cases * (attempt + 1) // (kills + 1)
@@ -114,15 +114,13 @@ def tokens(provider: FakeProvider, cases: int) -> dict[str, dict[str, float]]:
 
 def lost(figures: dict[str, Any], cases: int) -> list[str]:
     """What is wrong with the outcome; nothing, if all is well."""
-    expected = {
-        "cases": cases,
-        "samples": cases,
-        "findings + refusals": figures["findings"] + figures["refusals"],
-        "grades + reasons": figures["grades"] + figures["reasons"],
+    found = {
+        "cases": figures["cases"],
+        "samples": figures["samples"],
+        "findings and refusals": figures["findings"] + figures["refusals"],
+        "grades and reasons": figures["grades"] + figures["reasons"],
     }
-    wrong = [
-        f"{name}: {figures.get(name, n)}, not {cases}" for name, n in expected.items() if figures.get(name, n) != cases
-    ]
+    wrong = [f"{name}: {n}, not {cases}" for name, n in found.items() if n != cases]
     if figures["rows_in_frame"] != figures["grades"] or figures["rows_twice"]:
         wrong.append(f"{figures['rows_in_frame']} rows ({figures['rows_twice']} twice) for {figures['grades']} grades")
     return wrong
@@ -136,7 +134,6 @@ def main() -> None:
     parser.add_argument(
         "--rounds", type=int, default=2, help="how often the investigator asks the models, two prompts each"
     )
-    parser.add_argument("--judge", choices=JUDGES, default=JUDGES[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures to this file, too")
     given = parser.parse_args()
@@ -148,7 +145,7 @@ def main() -> None:
         serving(scripted(rounds=given.rounds), drawn(given.seed, given.rate)) as provider,
     ):
         logs = Path(folder) / "logs"
-        at_kills = run(provider, logs, given.cases, given.kills, given.judge)
+        at_kills = run(provider, logs, given.cases, given.kills)
         figures = count(logs)
     figures |= {
         "samples_logged_at_kills": at_kills,

@@ -20,20 +20,30 @@ FAULTS = TRANSIENT + CONTENT
 Plan = Callable[[Asked, int], str | None]
 """Fault for a request, given how often it came (from 1)."""
 
-MARK = re.compile(r"\bfault:(?:(?P<role>[a-z]+)\.)?(?P<kind>[a-z_]+)")
+MARK = re.compile(r"\bfault:(?:(?P<role>[a-z]+)\.)?(?P<kind>[a-z_]+)(?:@\w+)?")
 
 REFUSAL = "I can't help with that."
 FOR_GOOD = "I will not take part in this."
 
 
-def marked(asked: Asked, arrival: int) -> str | None:
-    """The fault that the first message names, as ``fault:empty`` or ``fault:judge.empty``, when it first comes.
+def marked() -> Plan:
+    """The fault that a conversation's first message names, as ``fault:empty`` or ``fault:judge.empty@chat``, once.
 
-    The scripted investigator passes the mark on to the targets and, in its finding, to the judge.
+    The scripted investigator passes the mark on to the targets and, in its finding, to the judge. What follows the @
+    tells marks of one kind apart. Each role meets the fault once, targets once a prompt.
     """
-    mark = MARK.search(asked.opening)
-    meant = mark is not None and mark["role"] in (None, role_of(asked)) and asked.opens and arrival == 1
-    return mark["kind"] if mark and meant and mark["kind"] in FAULTS else None
+    met: set[tuple[str, ...]] = set()
+
+    def plan(asked: Asked, arrival: int) -> str | None:
+        mark, role = MARK.search(asked.opening), role_of(asked)
+        if mark is None or mark["kind"] not in FAULTS or mark["role"] not in (None, role):
+            return None
+        key = (role, asked.model, asked.opening if role == "target" else mark[0])
+        kind = None if key in met else mark["kind"]
+        met.add(key)
+        return kind
+
+    return plan
 
 
 def drawn(seed: int, rate: float) -> Plan:

@@ -58,7 +58,7 @@ def scripted(rounds: int = 2, prompts: int = 2, reads: int = 2) -> Callable[[Ask
     """
 
     def answer(asked: Asked) -> Answer:
-        said = [message.text for message in asked.messages if message.role == "assistant"]
+        said = [message.text.strip() for message in asked.messages if message.role == "assistant"]
         if said and said[-1] == FOR_GOOD:
             return Answer(FOR_GOOD, stop="refusal")
         role = role_of(asked)

@@ -39,10 +39,10 @@ class FakeProvider(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
 
-    def __init__(self, policy: Callable[[Asked], Answer] | None = None, plan: Plan = marked) -> None:
+    def __init__(self, policy: Callable[[Asked], Answer] | None = None, plan: Plan | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.policy = policy or scripted()
-        self.plan = plan
+        self.plan = plan or marked()
         self.asked: list[tuple[str, Asked]] = []
         """Path and request, in the order of arrival."""
         self.refused: list[str] = []
@@ -103,7 +103,7 @@ class FakeProvider(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(policy: Callable[[Asked], Answer] | None = None, plan: Plan = marked) -> Iterator[FakeProvider]:
+def serving(policy: Callable[[Asked], Answer] | None = None, plan: Plan | None = None) -> Iterator[FakeProvider]:
     """A server in a thread of its own."""
     server = FakeProvider(policy, plan)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
