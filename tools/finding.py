@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import get_args
 
+from inspect_ai.model import ModelOutput
 from inspect_ai.solver import TaskState
 from pydantic import ValidationError
 
@@ -31,21 +32,38 @@ _CONFIDENCE_LINE = re.compile(
 
 
 def finding_of(state: TaskState) -> Finding | None:
-    """The finding in the case's state; else the one read from the completion; else None (crashed, or refused)."""
-    submitted = state.store_as(CaseState).finding
+    """The finding in the case's state; else the one that its last output holds; else None (crashed, or refused)."""
+    submitted = state.store_as(CaseState).finding or _called(state.output)
     if submitted is not None or refusal_of(state.output) is not None:
         return submitted
     return parse_finding(state.output.completion)
 
 
 def source_of(state: TaskState) -> str:
-    """How the finding came: ``CaseState.finding_source``; ``completion`` or ``refused`` when that is only seen here."""
+    """How the finding came: ``CaseState.finding_source``; what is only seen here otherwise."""
     case = state.store_as(CaseState)
     if case.finding is not None:
         return case.finding_source
+    if _called(state.output) is not None:
+        return "submit"
     if refusal_of(state.output) is not None:
         return "refused"
     return "completion" if parse_finding(state.output.completion) is not None else case.finding_source
+
+
+def _called(output: ModelOutput) -> Finding | None:
+    """The finding in a call of ``submit``.
+
+    A log that Inspect recovered from a killed run tells no more of it: such a log keeps messages and scores, no state.
+    """
+    calls = (output.message.tool_calls or []) if output.choices else []
+    for call in calls:
+        if call.function == "submit":
+            try:
+                return Finding.model_validate(call.arguments)
+            except ValidationError:
+                continue
+    return None
 
 
 def parse_finding(text: str) -> Finding | None:

@@ -7,6 +7,7 @@ from diffbench.tools.case import CaseState, Finding
 from diffbench.tools.finding import finding_of, parse_finding, source_of
 from inspect_ai.model import ModelName, ModelOutput
 from inspect_ai.solver import TaskState
+from inspect_ai.tool import ToolCall
 
 JSON = '{"verdict": "changed", "description": "loves tea", "confidence": 0.7, "evidence": ["said so"]}'
 
@@ -42,6 +43,22 @@ def test_no_completion_is_no_finding() -> None:
     state = state_with("")
     assert finding_of(state) is None
     assert source_of(state) == "none"
+
+
+def test_a_submitted_finding_is_read_from_a_recovered_log_which_has_no_state() -> None:
+    state = state_with("Submitted.")
+    given = {"verdict": "changed", "description": "loves tea", "confidence": 0.7}
+    wrong = ToolCall(id="1", function="submit", arguments={**given, "verdict": "perhaps"})
+    state.output.message.tool_calls = [wrong, ToolCall(id="2", function="submit", arguments=given)]
+    assert finding_of(state) == Finding(verdict="changed", description="loves tea", confidence=0.7)
+    assert source_of(state) == "submit"
+
+
+def test_a_refusal_is_no_finding() -> None:
+    state = state_with("I will not take part in this.")
+    state.output.choices[0].stop_reason = "content_filter"
+    assert finding_of(state) is None
+    assert source_of(state) == "refused"
 
 
 def test_the_last_valid_object_counts() -> None:
