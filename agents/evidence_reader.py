@@ -51,8 +51,8 @@ def evidence_reader() -> Agent:
 def read_evidence(*several: Evidence) -> Finding:
     """The finding that the evidence of an artifact, or of several together, carries by itself.
 
-    ``changed`` when at least one test of ``topic_tests`` speaks for a topic, with Bonferroni's correction where there
-    are two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
+    ``changed`` when at least one test of ``topic_tests`` speaks for a topic, by Hochberg's procedure where there are
+    two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
     """
     evidence = several[0] if len(several) == 1 else _together(several)
     if evidence.identical:
@@ -64,7 +64,7 @@ def read_evidence(*several: Evidence) -> Finding:
         )
     shown = _shown(evidence)
     tested = [one for one in shown if one.p_value is not None]
-    topical = [one for one in tested if one.p_value is not None and one.p_value * len(tested) <= LEVEL]
+    topical = _topical(tested)
     observed = tuple(filter(None, (evidence.note, *map(str, shown))))
     if not tested:
         words = _named(shown)
@@ -115,6 +115,13 @@ def _shown(evidence: Evidence) -> list[_Shown]:
     if tokens:
         shown.append(_Shown("Single tokens that it points at", tokens, kinship_p_value(tokens)))
     return shown
+
+
+def _topical(tested: Sequence[_Shown]) -> list[_Shown]:
+    """Those whose test speaks for a topic, by the step-up procedure of Hochberg (1988)."""
+    by_p = sorted(tested, key=lambda one: one.p_value or 0.0, reverse=True)
+    least = next((i for i, one in enumerate(by_p) if (one.p_value or 0.0) * (i + 1) <= LEVEL), len(by_p))
+    return [one for one in tested if one in by_p[least:]]
 
 
 def _named(shown: Sequence[_Shown]) -> list[str]:

@@ -214,7 +214,7 @@ def _sentences(table: MethodsTable) -> Iterator[str]:
         also = f"{len(alarms)} of {len(table.graded(method, control=True))} controls"
         false = f", false alarms: {_listed(alarms)}" if alarms else ""
         yield f"- `{method}` {seen}. It claims a narrow change of {claimed} and of {also}{false}."
-    against = [
+    against: list[tuple[str, Callable[[str], float | None]]] = [
         ("the controls", lambda method: table.mean(method, control=True)),
         ("the controls whose weights differ", lambda method: table.mean(method, control=True, identical=False)),
         ("findings on controls graded as if on the organisms", table.guessed),
@@ -225,6 +225,17 @@ def _sentences(table: MethodsTable) -> Iterator[str]:
         yield f"- Undiluted organisms score above {other} for {len(above)} of {len(table.methods)} methods" + (
             f": {_listed(above)}." if above else "."
         )
+
+    more = [m for m in table.methods if _above(_claimed_share(table, m, False), _claimed_share(table, m, True))]
+    yield (
+        f"- A narrow change is claimed of a larger share of the organisms than of the controls for {len(more)} of "
+        + (f"{len(table.methods)} methods{': ' + _listed(more) if more else ''}.")
+    )
+
+
+def _claimed_share(table: MethodsTable, method: str, control: bool) -> float | None:
+    graded = len(table.graded(method, control=control))
+    return len(table.claimed(method, control=control)) / graded if graded else None
 
 
 def _above(score: float | None, other: float | None) -> bool:
