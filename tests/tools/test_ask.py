@@ -160,7 +160,7 @@ def test_a_targets_refusal_is_shown_as_one(
         models[side] = get_model(f"mockllm/{side}", custom_outputs=[output], config=config, memoize=False)
     monkeypatch.setattr("diffbench.tools.ask.target_model", lambda case, side: models[side])
     text, _ = in_case(lambda _: ask(["hello"]), interactions=1)
-    assert ANSWER.findall(text) == [("base", "(refused) Never."), ("finetuned", "Gladly.")]
+    assert shown(text) == [("base", "(refused) Never."), ("finetuned", "Gladly.")]
 
 
 @pytest.mark.parametrize(
