@@ -58,7 +58,8 @@ controls, false alarms: `same`.
 
 - Undiluted organisms score above the controls for 1 of 2 methods: `adl`.
 - Undiluted organisms score above the controls whose weights differ for 0 of 2 methods.
-- Undiluted organisms score above findings on controls graded as if on the organisms for 0 of 2 methods."""
+- Undiluted organisms score above findings on controls graded as if on the organisms for 0 of 2 methods.
+- A narrow change is claimed of a larger share of the organisms than of the controls for 1 of 2 methods: `kl`."""
 
 
 def frame_of(cases: list[tuple[Any, ...]]) -> pd.DataFrame:
