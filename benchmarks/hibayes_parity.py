@@ -88,6 +88,7 @@ def flat_frame(repeats: int, seed: int) -> pd.DataFrame:
                     "interactions": 10,
                     "framing": FRAMINGS[w],
                     "blind": False,
+                    "hints": "none",
                     "judge": f"judge{g}",
                     "judge_repeat": 0,
                     "grade": 1 + int((rng.random() > 1 / (1 + np.exp(eta - CUTPOINTS))).sum()),

@@ -42,8 +42,8 @@ CONTROL = "control"
 """Controls' ``organism_type``: pandas would read their family's name, ``null``, as a missing value."""
 
 _ARGUMENTS = ("--config", CONFIG, "--out", FIT, "--no-tui")
-_FACTORS = ("diff_method", "organism_type", "agent", "grader", "variant", "budget", "framing", "blind")
-_CELL = ["organism", "variant", "diff_method", "agent", "budget", "framing", "blind"]
+_FACTORS = ("diff_method", "organism_type", "agent", "grader", "variant", "budget", "framing", "blind", "hints")
+_CELL = ["organism", "variant", "diff_method", "agent", "budget", "framing", "blind", "hints"]
 _RUN = ["log", "sample", "epoch"]
 
 
@@ -145,7 +145,7 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
     frame = check_frame(frame)
     if frame.empty:
         raise ValueError("the grades frame is empty; make one with grades_frame(logs)")
-    rows = frame[[*_RUN, "suite", "variant", "framing", "judge_repeat"]].assign(
+    rows = frame[[*_RUN, "suite", "variant", "framing", "hints", "judge_repeat"]].assign(
         score=frame["grade"] - 1,
         task="diffbench",
         diff_method=frame["method"],
@@ -160,7 +160,7 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
     runs["run_idx"] = runs.groupby(_CELL).cumcount()
     rows = rows.merge(runs, on=[*_CELL, *_RUN], validate="many_to_one")
     columns = ["score", "task", "diff_method", "organism", "organism_type", "agent", "grader", "run_idx"]
-    return rows[[*columns, "suite", "variant", "budget", "framing", "blind", "epoch", "judge_repeat"]]
+    return rows[[*columns, "suite", "variant", "budget", "framing", "blind", "hints", "epoch", "judge_repeat"]]
 
 
 def hibayes_command() -> str:

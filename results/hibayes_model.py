@@ -34,6 +34,7 @@ _OURS = {
     "budget": "interactions",
     "framing": "framing",
     "blind": "blind",
+    "hints": "hints",
 }
 _RENAMED = {"family": {CONTROL_FAMILY: CONTROL}, "blind": {"True": "blind", "False": "not_blind"}}
 _FLAT = "organisms, interactions and runs: HiBayES' model is flat and takes all grades for independent"
@@ -77,7 +78,7 @@ def fit_flat(frame: pd.DataFrame, draws: int = 2000, seed: int = 0, *, tune: int
 
     Grade k or less has the probability ``logistic(cut_k - eta)``, all grades independent, with
 
-        eta = method + family + investigator + judge + variant + interactions + framing + blind.
+        eta = method + family + investigator + judge + variant + interactions + framing + blind + hints.
 
     Args:
         frame: One row a grade, with the columns of `results.schema.COLUMNS`.

@@ -11,29 +11,24 @@ No difference of nearly equal numbers is taken: exp(-cut_{k-1}) - exp(-cut_k) fo
 probabilities, and so does a_k, which depends on nothing else. A run with grades y has likelihood
 ``sum_q weight_q prod_i p_{y_i}(node_q)``. Tables over grades and nodes are flat, the nodes together, so that the
 innermost loops are long.
-
-Sums are over loops that store nothing: a loop that does both is compiled twice, in vectors and one by one, and which
-of them runs (and so how the sum is rounded) depends on where its arrays lie in memory.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit  # type: ignore[import-untyped,unused-ignore]
 
+from .compiled import compiled
 from .terms import Floats, Ints
 
-__all__ = ["log_density", "symmetric_product"]
+__all__ = ["log_density"]
 
 _MOST = 150.0
 """A predictor of this size is no part of a posterior; beyond it exponentials could overflow."""
 _LEAST = 1e-60
 _UNDERFLOW = 1e-250
 
-_compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
 
-
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def log_density(
     vector: Floats,
     gradient: Floats,
@@ -109,7 +104,7 @@ def log_density(
     return density
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _sd_priors(vector: Floats, gradient: Floats, scales: Floats) -> float:
     """Half-normal priors of the sds: normal ones of the signed spreads."""
     total = 0.0
@@ -120,7 +115,7 @@ def _sd_priors(vector: Floats, gradient: Floats, scales: Floats) -> float:
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _average_grades(coordinates: Floats, basis: Floats) -> tuple[Floats, Floats, Floats]:
     """Grade probabilities of the average cell, their sums from below up to each cutpoint, and from above down to it."""
     grades, cuts = basis.shape
@@ -140,7 +135,7 @@ def _average_grades(coordinates: Floats, basis: Floats) -> tuple[Floats, Floats,
     return p, below, above
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _effects(
     coefficients: Floats,
     vector: Floats,
@@ -167,7 +162,7 @@ def _effects(
     return raw, effect
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _effect_priors(
     coefficients: Floats,
     slopes: Floats,
@@ -196,7 +191,7 @@ def _effect_priors(
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _cells(
     effect: Floats,
     effect_slope: Floats,
@@ -258,7 +253,7 @@ def _cells(
     return total, run_slope
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _tables(p: Floats, below: Floats, above: Floats, exp_node: Floats) -> tuple[Floats, Floats, Floats]:
     """t_k and t_{k-1} - t_k for f = exp_node, flat over cutpoints (grades) and nodes; and a_k."""
     nodes, cuts = len(exp_node), len(below)
@@ -276,7 +271,7 @@ def _tables(p: Floats, below: Floats, above: Floats, exp_node: Floats) -> tuple[
     return odds, gaps, a
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _probabilities(f: float, odds: Floats, gaps: Floats, s: Floats, table: Floats, nodes: int) -> None:
     """s_k and p_k of one judge in one cell at all nodes."""
     size = len(s)
@@ -289,7 +284,7 @@ def _probabilities(f: float, odds: Floats, gaps: Floats, s: Floats, table: Float
         table[i] = f * gaps[i] * s[i] * s[i - nodes]
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _patterns(
     table: Floats,
     weight: Floats,
@@ -324,7 +319,7 @@ def _patterns(
     return total
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _by_logarithms(table: Floats, product: Floats, codes: Ints, node_weight: Floats) -> tuple[float, float]:
     """The same products over their largest, for many or very unlikely grades; their sum and the largest's logarithm."""
     nodes = len(node_weight)
@@ -338,7 +333,7 @@ def _by_logarithms(table: Floats, product: Floats, codes: Ints, node_weight: Flo
     return product.sum(), most
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _slopes(weight: Floats, s: Floats, node: Floats, weights: Floats, crossings: Floats) -> tuple[float, float]:
     """Slopes in eta and, times the node, in the run effect; adds what the cutpoints' slopes are made of.
 
@@ -357,7 +352,7 @@ def _slopes(weight: Floats, s: Floats, node: Floats, weights: Floats, crossings:
     return slope, by_node
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _cut_gradient(gradient: Floats, cut_slope: Floats, basis: Floats, p: Floats, below: Floats, above: Floats) -> None:
     """Through cut_k = log(below_k) - log(above_k) and the softmax to the coordinates, with the Dirichlet prior."""
     grades, cuts = basis.shape
@@ -372,7 +367,7 @@ def _cut_gradient(gradient: Floats, cut_slope: Floats, basis: Floats, p: Floats,
             gradient[i] += basis[j, i] * at_logit
 
 
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
+@compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _effect_gradient(
     slopes: Floats,
     gradient: Floats,
@@ -401,15 +396,3 @@ def _effect_gradient(
         for level in range(first_level[term], first_level[term + 1]):
             for j in range(basis_start[level], basis_start[level + 1]):
                 slopes[basis_column[j]] += factor * effect_slope[level] * basis_value[j]
-
-
-@_compiled  # type: ignore[untyped-decorator,unused-ignore]
-def symmetric_product(matrix: Floats, vector: Floats) -> Floats:
-    """``matrix @ vector``, each sum in the same order wherever the arrays lie."""
-    product = np.empty(len(vector))
-    for i in range(len(vector)):
-        value = 0.0
-        for j in range(len(vector)):
-            value += matrix[i, j] * vector[j]
-        product[i] = value
-    return product

@@ -88,7 +88,7 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
     A run is one finding (log, sample, epoch); judge g gives it a grade of at most k with probability
     ``logistic(cut_k - eta - judge_g - r)``, ``r ~ Normal(0, sd_run)`` shared by all its grades and integrated out:
 
-        eta = method + family + investigator + variant + interactions + framing + blind
+        eta = method + family + investigator + variant + interactions + framing + blind + hints
               + method x family + method x investigator + organism + method x organism.
 
     Main effects and interactions sum to zero; interactions and organisms are partially pooled. Prior sds: method and

@@ -98,7 +98,7 @@ def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cor
 def _whitened(
     density: Callable[[Floats], tuple[float, Floats]], whitening: Whitening
 ) -> Callable[..., tuple[float, Floats]]:
-    from .density import symmetric_product
+    from .compiled import symmetric_product
 
     def at(coordinates: Floats, **_: object) -> tuple[float, Floats]:
         moved = symmetric_product(whitening.root, np.array(coordinates))

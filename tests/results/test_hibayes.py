@@ -56,6 +56,14 @@ def test_a_run_is_what_its_judges_share(grades):
         assert (cell.groupby("run_idx")["grader"].nunique() == 2).all()
 
 
+def test_a_hint_is_a_condition_of_its_own(grades, tmp_path):
+    hinted = grades.assign(hints=grades["log"].map({"a.eval": "none", "b.eval": "family"}))
+    assert set(hibayes_rows(hinted)["run_idx"]) == {0}
+    export_hibayes(hinted, tmp_path / "out")
+    config = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert "hints" in config["model"]["models"][0]["config"]["main_effects"]
+
+
 def test_config_is_the_ordered_logistic_model_and_asks_nothing(grades, tmp_path):
     export = export_hibayes(grades, tmp_path / "out")
     config = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
