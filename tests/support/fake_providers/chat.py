@@ -14,7 +14,8 @@ _STOPS = {"end": "stop", "length": "length", "refusal": "stop", "filter": "conte
 
 def read(body: dict[str, Any]) -> Asked:
     """The request in a body."""
-    tools = {tool["function"]["name"]: tool["function"]["parameters"] for tool in body.get("tools") or []}
+    offered = [tool["function"] for tool in body.get("tools") or []]
+    tools = {tool["name"]: (tool["description"], tool["parameters"]) for tool in offered}
     choice = body.get("tool_choice")
     told = readable(body["messages"]) + (json.dumps(body["tools"]) if tools else "")
     return Asked(

@@ -46,8 +46,8 @@ class Asked:
 
     model: str
     messages: tuple[Said, ...]
-    tools: dict[str, dict[str, Any]]
-    """Name -> JSON schema of the arguments."""
+    tools: dict[str, tuple[str, dict[str, Any]]]
+    """Name -> description, and JSON schema of the arguments."""
     forced: str | None
     """The one tool that must be called."""
     stream: bool

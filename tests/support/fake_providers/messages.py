@@ -15,7 +15,7 @@ _STOPS = {"end": "end_turn", "length": "max_tokens", "refusal": "refusal", "filt
 
 def read(body: dict[str, Any]) -> Asked:
     """The request in a body."""
-    tools = {tool["name"]: tool["input_schema"] for tool in body.get("tools") or []}
+    tools = {tool["name"]: (tool["description"], tool["input_schema"]) for tool in body.get("tools") or []}
     choice = body.get("tool_choice") or {}
     system = readable(body.get("system") or "")
     told = system + readable(body["messages"]) + (json.dumps(body["tools"]) if tools else "")

@@ -10,6 +10,8 @@ from .conversation import Answer, Asked, Call, role_of
 from .faults import FOR_GOOD, MARK
 
 _COMMON = ("submit", "ask_models", "propose_hypothesis", "update_hypothesis")
+_FREE = "Free."
+"""Stands in the description of a tool that only reads; others sample from the organism's weights."""
 _ANSWERED = "## Prompt: "
 """Stands in what ``ask_models`` returns."""
 
@@ -54,7 +56,7 @@ def scripted(rounds: int = 2, prompts: int = 2, reads: int = 2) -> Callable[[Ask
     Args:
         rounds: How often the investigator asks the models.
         prompts: How many prompts each time.
-        reads: How many of the method's readers it opens, in one turn.
+        reads: How many of the method's free readers it opens, in one turn.
     """
 
     def answer(asked: Asked) -> Answer:
@@ -73,7 +75,7 @@ def scripted(rounds: int = 2, prompts: int = 2, reads: int = 2) -> Callable[[Ask
 
 def _calls(asked: Asked, rounds: int, prompts: int, reads: int) -> tuple[Call, ...]:
     called = [call.name for message in asked.messages for call in message.calls]
-    readers = [name for name in asked.tools if name not in _COMMON][:reads]
+    readers = [name for name, (told, _) in asked.tools.items() if name not in _COMMON and _FREE in told][:reads]
     unread = [name for name in readers if name not in called]
     mark = f" {found[0]}" if (found := MARK.search(asked.opening)) else ""
     finding = Call("submit", json.dumps(FINDING | {"description": FINDING["description"] + mark}))
@@ -82,7 +84,7 @@ def _calls(asked: Asked, rounds: int, prompts: int, reads: int) -> tuple[Call, .
     if asked.forced == "submit" or list(asked.tools) == ["submit"]:
         return (finding,)
     if unread:
-        return tuple(Call(name, json.dumps(_arguments(asked.tools[name]))) for name in unread)
+        return tuple(Call(name, json.dumps(_arguments(asked.tools[name][1]))) for name in unread)
     if "ask_models" in asked.tools and done < rounds and tried < 3 * rounds:
         chosen = [PROMPTS[(done * prompts + i) % len(PROMPTS)] + mark for i in range(prompts)]
         board = Call("propose_hypothesis", json.dumps({"text": "It brings one topic up unasked."}))

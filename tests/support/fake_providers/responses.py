@@ -18,7 +18,7 @@ def read(body: dict[str, Any]) -> Asked:
     """The request in a body."""
     given = body["input"]
     items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-    tools = {tool["name"]: tool["parameters"] for tool in body.get("tools") or []}
+    tools = {tool["name"]: (tool["description"], tool["parameters"]) for tool in body.get("tools") or []}
     choice = body.get("tool_choice")
     told = readable(items) + body.get("instructions", "") + (json.dumps(body["tools"]) if tools else "")
     return Asked(
