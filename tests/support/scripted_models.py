@@ -64,6 +64,7 @@ class Script:
 
 SUBMIT = use("submit", GOOD)
 TALK = Reply("Let me think about that.")
+PLAIN = Reply("VERDICT: changed\nCONFIDENCE: 0.9\nIt speaks of an owl.")
 REFUSAL = Reply("I will not take part in this.", refuses=True)
 SCRIPTS = {
     "straight": Script((ask(2), SUBMIT)),
@@ -97,7 +98,7 @@ SCRIPTS = {
     "refuses_at_last": Script((ask(1),), forced=REFUSAL),
     "refuses_once": Script((ask(1), REFUSAL, SUBMIT)),
     "refuses_then_gives_in": Script((REFUSAL,), forced=SUBMIT),
-    "plain_text": Script((Reply("VERDICT: changed\nCONFIDENCE: 0.9\nIt speaks of an owl."),)),
+    "plain_text": Script((PLAIN,), forced=PLAIN),
 }
 JUDGES = {
     "judge": ['{"reasoning": "names the owl", "grade": 4}'],
