@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,14 @@ ALL_MATRICES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "smol: loads the embedded 135M base model")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def models_of_this_module_only() -> Iterator[None]:
+    """Inspect keeps models by name: those of one module's local server would be another's, whose server is gone."""
+    yield
+    if "inspect_ai.model._model" in sys.modules:
+        sys.modules["inspect_ai.model._model"]._models.clear()
 
 
 @dataclass(frozen=True)
