@@ -34,6 +34,7 @@ TENSOR_MODULES = {
     "diffbench.methods.adl.coherence",
     "diffbench.methods.pca.differences",
     "diffbench.methods.pca.tables",
+    "diffbench.results.model.compiled",
     "diffbench.results.model.density",
 }
 # Imports them at its own top.

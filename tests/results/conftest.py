@@ -130,6 +130,7 @@ def _row(organism: str, value: int, **columns: Any) -> dict[str, Any]:
         "interactions": 10,
         "framing": "neutral",
         "blind": False,
+        "hints": "none",
         "judge": "j1",
         "judge_repeat": 0,
         "grade": value,
