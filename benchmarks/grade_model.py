@@ -5,8 +5,9 @@
 Each replication draws all parameters from the prior, simulates grades with them (`results/model/simulation.py`, which
 shares no code with the density), fits, and looks where the truth lies among the draws (Talts et al. 2018). If the
 posterior is right, ranks are uniform (chi-square over ten bins) and 90 % intervals hold the truth in 90 % of the
-replications. Of n quantities about n / 20 have p < .05 even so. Timings are of fresh processes that read a parquet
-file, fit, and compute the summary: once with an empty and once with a filled cache of compiled code.
+replications. Of n quantities about n / 20 have p < .05 even so. Timings are of fresh processes that read a grades
+frame from a parquet file, fit, and make the leaderboard's page, without leaving organisms out one by one: once with an
+empty and once with a filled cache of compiled code.
 """
 
 from __future__ import annotations
@@ -125,14 +126,13 @@ def calibration(replications: int, draws: int, cores: int, limit: float) -> dict
 
 
 TIMED_CODE = """
-import sys, time
-started = time.perf_counter()
-from diffbench.results.model import fit
+import sys, time, json
+from diffbench.results.board import board
+from diffbench.results.report import report_html
 from diffbench.results.schema import load_frame
-fitted = fit(load_frame(sys.argv[1]), draws=int(sys.argv[2]))
-fitted.summary
-import json
-print(json.dumps({"problems": fitted.problems, "gradients": fitted.diagnostics.gradients}))
+made = board(load_frame(sys.argv[1]), draws=int(sys.argv[2]), loo=False)
+page = report_html(made)
+print(json.dumps({"problems": made.model.problems, "fit_seconds": made.model.seconds, "page_bytes": len(page)}))
 """
 
 
