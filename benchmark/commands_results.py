@@ -42,9 +42,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
     "--engine", type=click.Choice(list(ENGINES)), default="diffbench", show_default=True,
     help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
 )  # fmt: skip
-@click.option(
-    "--draws", type=int, help="Of each of the model's four chains, at least 50; by default 500, 300 of many grades."
-)
+@click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
 @click.option("--seed", default=0, show_default=True, help="Of the model and of the bootstrap.")
 @click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the organisms.")
 @click.option(
@@ -59,7 +57,7 @@ def leaderboard(
     parquet: Path | None,
     simple: bool,
     engine: str,
-    draws: int | None,
+    draws: int,
     seed: int,
     resamples: int,
     loo: bool | None,

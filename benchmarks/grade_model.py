@@ -130,13 +130,13 @@ import sys, time, json
 from diffbench.results.board import board
 from diffbench.results.report import report_html
 from diffbench.results.schema import load_frame
-made = board(load_frame(sys.argv[1]), loo=False)
+made = board(load_frame(sys.argv[1]), draws=int(sys.argv[2]), loo=False)
 page = report_html(made)
 print(json.dumps({"problems": made.model.problems, "fit_seconds": made.model.seconds, "page_bytes": len(page)}))
 """
 
 
-def timings() -> dict[str, Any]:
+def timings(draws: int) -> dict[str, Any]:
     """Wall and processor seconds of fresh processes, start-up included."""
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +145,7 @@ def timings() -> dict[str, Any]:
             path = save_frame(simulate(size, seed=0)[0], Path(folder) / "grades.parquet")
             for when in ("first", "again") if not found else ("again",):
                 before, started = os.times(), time.perf_counter()
-                command = [sys.executable, "-c", TIMED_CODE, str(path)]
+                command = [sys.executable, "-c", TIMED_CODE, str(path), str(draws)]
                 done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)  # noqa: S603
                 after = os.times()
                 found[f"{name}, {when}"] = {
@@ -192,7 +192,7 @@ def main() -> None:
     if given.replications:
         figures["calibration"] = calibration(given.replications, given.draws, given.cores, given.limit)
     if not given.no_timings:
-        figures["timings"] = timings()
+        figures["timings"] = timings(given.draws)
     for name, one in figures.get("calibration", {}).get("quantities", {}).items():
         print(f"{name:24} coverage {one['coverage']:.2f}  rms z {one['rms_z']:.2f}  uniform p {one['uniform_p']:.3f}")
     if given.json:

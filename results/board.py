@@ -114,7 +114,7 @@ class Board:
 
 def board(
     frame: pd.DataFrame,
-    draws: int | None = None,
+    draws: int = 500,
     seed: int = 0,
     *,
     resamples: int = 2000,
@@ -134,7 +134,7 @@ def board(
 
     Args:
         frame: One row a grade, with the columns of `results.schema.COLUMNS`.
-        draws: Of each of the model's four chains; by default 500, and 300 from 20,000 grades on.
+        draws: Of each of the model's four chains.
         seed: Of the model and of the bootstrap.
         resamples: Of the bootstrap.
         model: Whether the model is fitted at all.

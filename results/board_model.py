@@ -27,9 +27,6 @@ ENGINES = {"diffbench": "hierarchical ordinal model", "hibayes": "HiBayES' flat 
 
 _FITTED_DRAWS = 100
 _NODES = 15
-_DRAWS = 500
-_MANY, _DRAWS_OF_MANY, _TUNING_OF_MANY = 20_000, 300, 150
-"""From so many grades on fewer draws are enough: the posterior is close to the normal one that the sampler expects."""
 _MORE, _MORE_TUNING = 4, 1500
 _REFIT = 0.35
 """Time of a fit without an organism, to that of the whole fit with 500 draws."""
@@ -101,13 +98,7 @@ class Fitted:
 
 
 def run_model(
-    frame: pd.DataFrame,
-    draws: int | None,
-    seed: int,
-    loo: bool | None,
-    progress: Progress | None,
-    cores: int,
-    engine: str,
+    frame: pd.DataFrame, draws: int, seed: int, loo: bool | None, progress: Progress | None, cores: int, engine: str
 ) -> Fitted:
     """Fit the model, and fit it again without each organism; a note where either cannot be done.
 
@@ -115,16 +106,14 @@ def run_model(
         FileNotFoundError: When HiBayES is to fit and is not installed.
         ValueError: For fewer than 50 draws and an unknown engine.
     """
-    many = len(frame) >= _MANY
-    if draws is None:
-        draws = _DRAWS_OF_MANY if many else _DRAWS
     if draws < 50:
         raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 500")
     if engine not in ENGINES:
         raise ValueError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
-    ours = partial(fit, cores=cores, tune=_TUNING_OF_MANY if many else None)
     try:
-        found, again = _fit(frame, draws, seed, progress, ours if engine == "diffbench" else fit_flat)
+        found, again = _fit(
+            frame, draws, seed, progress, partial(fit, cores=cores) if engine == "diffbench" else fit_flat
+        )
     except ModuleNotFoundError as error:
         return Fitted(None, None, (f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
     except (ValueError, RuntimeError) as error:

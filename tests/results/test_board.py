@@ -369,18 +369,3 @@ def test_refits_that_would_take_long_are_left_to_be_asked_for(
     made = board(graded)
     assert made.stability is None
     assert "Leave-one-organism-out would have taken about 14 minutes; ask for it with --loo." in made.notes
-
-
-def test_many_grades_get_fewer_draws_unless_asked_for(graded: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[object, object]] = []
-
-    def recorded(*args: object, **kwargs: object) -> object:
-        asked.append((kwargs["draws"], kwargs["tune"]))
-        return prior_fit(*args, **kwargs)
-
-    monkeypatch.setattr(board_model, "fit", recorded)
-    board(graded, loo=False)
-    monkeypatch.setattr(board_model, "_MANY", len(graded))
-    board(graded, loo=False)
-    board(graded, 700, loo=False)
-    assert asked == [(500, None), (300, 150), (700, 150)]
