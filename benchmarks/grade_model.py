@@ -175,7 +175,7 @@ def plot(figures: dict[str, Any], path: str) -> None:
         axis.hist(one["ranks"], bins=np.linspace(0, RANKS + 1, BINS + 1), color="#4878a8")
         axis.set_title(f"{name}\np = {one['uniform_p']:.2f}, coverage {one['coverage']:.0%}", fontsize=8)
     figure.suptitle(f"Ranks of the truth among posterior draws, {n} data sets from the prior")
-    figure.savefig(path, dpi=120)
+    figure.savefig(path, dpi=80)
 
 
 def main() -> None:
