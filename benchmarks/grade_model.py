@@ -39,18 +39,8 @@ RANKS = 99
 
 def of_truth(truth: Truth) -> Parameters:
     """The truth as one draw."""
-    effects = {
-        "method": truth.method,
-        "family": truth.family,
-        "investigator": truth.investigator,
-        "judge": truth.judge,
-        "method x family": truth.method_family.ravel(),
-        "method x investigator": truth.method_investigator.ravel(),
-        "organism": truth.organism,
-        "method x organism": truth.method_organism.ravel(),
-    }
     sd = {name: np.array([value]) for name, value in truth.sd.items()}
-    return Parameters({name: effect[None] for name, effect in effects.items()}, sd, truth.cutpoints[None])
+    return Parameters({name: effect[None] for name, effect in truth.effects.items()}, sd, truth.cutpoints[None])
 
 
 def quantities(fitted: Fit, parameters: Parameters) -> dict[str, np.ndarray]:

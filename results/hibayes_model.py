@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from .hibayes import CONTROL, HibayesFit, export_hibayes, fit_with_hibayes
 from .model.design import Design, design_of
 from .model.diagnostics import Diagnostics, diagnose_parameters
+from .model.fitting import AnyFit
 from .model.layout import Layout, Parameters
 from .model.summary import Summary, summarise
 from .model.terms import Term, sum_to_zero
@@ -41,7 +42,7 @@ _FLAT = "organisms, interactions and runs: HiBayES' model is flat and takes all 
 
 
 @dataclass(frozen=True)
-class FlatFit:
+class FlatFit(AnyFit):
     """HiBayES' posterior given a frame, as `results.model.Fit` is of the hierarchical model."""
 
     layout: Layout
@@ -51,21 +52,6 @@ class FlatFit:
     seed: int
     seconds: float
     """Of HiBayES' whole run, its start and checks included."""
-
-    @property
-    def design(self) -> Design:
-        """Main effects only."""
-        return self.layout.design
-
-    @property
-    def omitted(self) -> tuple[str, ...]:
-        """What is not in the model, and why; factors under the names of the export."""
-        return self.design.omitted
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Sentences: why the draws cannot be trusted; empty when they can."""
-        return self.diagnostics.problems
 
     @cached_property
     def summary(self) -> Summary:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .summary import Summary
 
-__all__ = ["Fit", "RankingRefused", "fit"]
+__all__ = ["AnyFit", "Fit", "RankingRefused", "fit"]
 
 CHAINS = 4
 
@@ -26,16 +26,11 @@ class RankingRefused(ValueError):  # noqa: N818 - it reads as what happened
     """The draws do not support a ranking; the message says why."""
 
 
-@dataclass(frozen=True)
-class Fit:
-    """The posterior given a frame, what was left out of the model, and whether its draws can be trusted."""
+class AnyFit:
+    """What a fit says of its layout and diagnostics, whichever engine made it."""
 
     layout: Layout
-    draws: Draws
     diagnostics: Diagnostics
-    seed: int
-    seconds: float
-    """Of design, sampling and diagnostics."""
 
     @property
     def design(self) -> Design:
@@ -44,13 +39,25 @@ class Fit:
 
     @property
     def omitted(self) -> tuple[str, ...]:
-        """Sentences: what the frame cannot tell and is therefore not in the model."""
+        """Sentences: what is not in the model, and why."""
         return self.design.omitted
 
     @property
     def problems(self) -> tuple[str, ...]:
         """Sentences: why the draws cannot be trusted; empty when they can."""
         return self.diagnostics.problems
+
+
+@dataclass(frozen=True)
+class Fit(AnyFit):
+    """The posterior given a frame, what was left out of the model, and whether its draws can be trusted."""
+
+    layout: Layout
+    draws: Draws
+    diagnostics: Diagnostics
+    seed: int
+    seconds: float
+    """Of design, sampling and diagnostics."""
 
     @cached_property
     def parameters(self) -> Parameters:

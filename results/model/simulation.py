@@ -51,6 +51,20 @@ class Truth:
     """Of method x family, method x investigator, organism, method x organism and run."""
     cutpoints: Floats
 
+    @property
+    def effects(self) -> dict[str, Floats]:
+        """By the model's terms, levels in their order, pairs row by row."""
+        return {
+            "method": self.method,
+            "family": self.family,
+            "investigator": self.investigator,
+            "judge": self.judge,
+            "method x family": self.method_family.ravel(),
+            "method x investigator": self.method_investigator.ravel(),
+            "organism": self.organism,
+            "method x organism": self.method_organism.ravel(),
+        }
+
     @classmethod
     def from_prior(cls, size: Size, rng: np.random.Generator) -> Truth:
         """One draw from the model's prior."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 import pytest
 from diffbench.tools.case import CaseState
 from inspect_ai.log import EvalLog, EvalSample
-from scripted_models import GOOD, Server
+from scripted_models import GOOD, Server, local, serving
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "plug_in_an_agent.md"
@@ -159,18 +158,8 @@ def test_the_openai_sdks_agent_is_told_what_was_refused(
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
-
-
-def local(server: Server) -> dict[str, str]:
-    """The environment in which ``openai-api/local/…`` is the server."""
-    return {"LOCAL_BASE_URL": server.url, "LOCAL_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
+    with serving() as running:
+        yield running
 
 
 def scored(sample: EvalSample) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,7 +23,7 @@ from diffbench.tools.case import CaseState
 from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.model import Model, ModelCost, ModelInfo, ModelOutput, ModelUsage, get_model, set_model_info
 from inspect_ai.util import Store
-from scripted_models import EXPECTED, Server, mocked
+from scripted_models import EXPECTED, Server, local, mocked, serving
 
 SUITES = ("aisi_sandbagging", "auditbench", "checkpoints", "more", "narrow", "smol")
 Run = Callable[..., EvalLog]
@@ -32,16 +31,10 @@ Run = Callable[..., EvalLog]
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    monkeypatch.setenv("LOCAL_BASE_URL", running.url)
-    monkeypatch.setenv("LOCAL_API_KEY", "none")
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
+    with serving() as running:
+        for name, value in local(running).items():
+            monkeypatch.setenv(name, value)
+        yield running
 
 
 @pytest.fixture
@@ -253,10 +246,10 @@ def test_a_run_at_its_ceiling_starts_no_more_cases_and_a_retry_works_them(
     assert "1 of 3 samples are there" in note.reason
     assert "eval-retry" in note.reason
     # Each retry has the ceiling anew, and keeps what is there.
-    again = inspect_ai.eval_retry(log, log_dir=str(tmp_path / "logs"), display="none")[0]
+    again = inspect_ai.eval_retry(log, log_dir=str(tmp_path / "logs"), display="none", max_samples=1)[0]
     assert again.status == "error"
     assert [sample.id for sample in again.samples or []] == ["tiny.alpha.blackbox.i2", "tiny.beta.blackbox.i2"]
-    last = inspect_ai.eval_retry(again, log_dir=str(tmp_path / "logs"), display="none")[0]
+    last = inspect_ai.eval_retry(again, log_dir=str(tmp_path / "logs"), display="none", max_samples=1)[0]
     assert last.status == "success"
     assert len(last.samples or []) == 3
     kept = {str(sample.id): sample.store_as(CaseState).finding for sample in last.samples or []}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,22 +15,15 @@ from diffbench.tools.case import CaseState, Finding
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.model import get_model
-from scripted_models import EXPECTED, GOOD, INTERACTIONS, JUDGES, SCRIPTS, TURNS, Server, mocked
+from scripted_models import EXPECTED, GOOD, INTERACTIONS, JUDGES, SCRIPTS, TURNS, Server, local, mocked, serving
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_BASE_URL", running.url)
-        patch.setenv("LOCAL_API_KEY", "none")
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in local(running).items():
+            patch.setenv(name, value)
         yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
 
 
 @pytest.fixture(scope="module", params=["mockllm", "openai"])

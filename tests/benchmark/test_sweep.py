@@ -19,7 +19,7 @@ from diffbench.benchmark.sweep.file import load_sweep
 from diffbench.methods.base import list_methods
 from diffbench.results.frame import grades_frame
 from inspect_ai.model import ModelInfo, set_model_info
-from scripted_models import SCRIPTS, Server
+from scripted_models import SCRIPTS, Server, local, serving
 
 # A script that asks the targets nothing, so that no process loads weights.
 MODEL, JUDGE = "openai-api/local/wrong_then_right", "openai-api/local/judge"
@@ -33,17 +33,10 @@ PRICES = {MODEL: PRICE, JUDGE: {**PRICE, "input": 1.0, "output": 2.0}}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    running = Server()
-    thread = threading.Thread(target=running.serve_forever, daemon=True)
-    thread.start()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LOCAL_BASE_URL", running.url)
-        patch.setenv("LOCAL_API_KEY", "none")
-        patch.setenv("NO_PROXY", "127.0.0.1")
+    with serving() as running, pytest.MonkeyPatch.context() as patch:
+        for name, value in local(running).items():
+            patch.setenv(name, value)
         yield running
-    running.shutdown()
-    running.server_close()
-    thread.join()
 
 
 @pytest.fixture

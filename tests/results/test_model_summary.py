@@ -32,18 +32,8 @@ def design() -> Design:
 @pytest.fixture(scope="module")
 def parameters(truth: Truth) -> Parameters:
     """Two draws, both the truth."""
-    effects = {
-        "method": truth.method,
-        "family": truth.family,
-        "investigator": truth.investigator,
-        "judge": truth.judge,
-        "method x family": truth.method_family.ravel(),
-        "method x investigator": truth.method_investigator.ravel(),
-        "organism": truth.organism,
-        "method x organism": truth.method_organism.ravel(),
-    }
     return Parameters(
-        {name: np.stack([effect, effect]) for name, effect in effects.items()},
+        {name: np.stack([effect, effect]) for name, effect in truth.effects.items()},
         {name: np.array([sd, sd]) for name, sd in truth.sd.items()},
         np.stack([truth.cutpoints, truth.cutpoints]),
     )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -121,6 +123,23 @@ class Server(ThreadingHTTPServer):
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+
+@contextmanager
+def serving() -> Iterator[Server]:
+    """A server that answers in a thread of its own, with nothing of it left afterwards."""
+    running = Server()
+    thread = threading.Thread(target=running.serve_forever, daemon=True)
+    thread.start()
+    yield running
+    running.shutdown()
+    running.server_close()
+    thread.join()
+
+
+def local(server: Server) -> dict[str, str]:
+    """The environment in which ``openai-api/local/…`` is the server."""
+    return {"LOCAL_BASE_URL": server.url, "LOCAL_API_KEY": "none", "NO_PROXY": "127.0.0.1"}
 
 
 class _Handler(BaseHTTPRequestHandler):
