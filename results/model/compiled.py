@@ -2,6 +2,9 @@
 
 Sums are over loops that store nothing: a loop that does both is compiled twice, in vectors and one by one, and which
 of them runs (and so how the sum is rounded) depends on where its arrays lie in memory.
+
+Compiled code is kept beside the source and made anew when the file of the outermost function changes. After an edit of
+one that others call, remove ``results/model/__pycache__/*.nb*``.
 """
 
 from __future__ import annotations

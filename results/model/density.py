@@ -18,14 +18,12 @@ from __future__ import annotations
 import numpy as np
 
 from .compiled import compiled
+from .likelihood import MOST, cells_likelihood
 from .terms import Floats, Ints
 
 __all__ = ["log_density"]
 
-_MOST = 150.0
-"""A predictor of this size is no part of a posterior; beyond it exponentials could overflow."""
 _LEAST = 1e-60
-_UNDERFLOW = 1e-250
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
@@ -50,14 +48,19 @@ def log_density(
     cell_start: Ints,
     node: Floats,
     node_weight: Floats,
+    lanes: tuple[int, ...],
 ) -> float:
-    """Log density of the posterior at ``vector`` (up to a constant), with its ``gradient`` filled in."""
+    """Log density of the posterior at ``vector`` (up to a constant), with its ``gradient`` filled in.
+
+    ``lanes`` is as long as there are nodes, where the compiler is to know their number, or empty. The number is a
+    multiple of eight.
+    """
     sds, cuts = len(sd_scales), cut_basis.shape[1]
     gradient[:] = 0.0
     total = _sd_priors(vector, gradient, sd_scales)
     p, below, above = _average_grades(vector[sds : sds + cuts], cut_basis)
     spread_run = vector[sds - 1] if run_effect else 0.0
-    if not (below[0] > _LEAST and above[-1] > _LEAST and abs(spread_run) * node[-1] < _MOST):
+    if not (below[0] > _LEAST and above[-1] > _LEAST and abs(spread_run) * node[-1] < MOST):
         return -np.inf
     total += 2.0 * np.log(p).sum()
     coefficients, slopes = vector[sds + cuts :], gradient[sds + cuts :]
@@ -67,7 +70,7 @@ def log_density(
     total += _effect_priors(coefficients, slopes, vector, gradient, sd_of_term, information, first_column)
     effect_slope = np.zeros(len(effect))
     cut_slope = np.zeros(cuts)
-    likelihood, run_slope = _cells(
+    likelihood, run_slope = cells_likelihood(
         effect,
         effect_slope,
         cut_slope,
@@ -83,6 +86,7 @@ def log_density(
         cell_start,
         node,
         node_weight,
+        lanes,
     )
     if run_effect:
         gradient[sds - 1] += run_slope
@@ -189,167 +193,6 @@ def _effect_priors(
         if pooled:
             gradient[sd_of_term[term]] += informed * precision * (squares * precision - size)
     return total
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _cells(
-    effect: Floats,
-    effect_slope: Floats,
-    cut_slope: Floats,
-    p: Floats,
-    below: Floats,
-    above: Floats,
-    exp_node: Floats,
-    cell_levels: Ints,
-    first_judge: int,
-    codes: Ints,
-    pattern_start: Ints,
-    pattern_count: Floats,
-    cell_start: Ints,
-    node: Floats,
-    node_weight: Floats,
-) -> tuple[float, float]:
-    """Log likelihood of all cells and its slope in the run effect's nodes; fills those of effects and cutpoints."""
-    nodes, cuts = len(node), len(below)
-    odds, gaps, a = _tables(p, below, above, exp_node)
-    nodes_of_cuts = np.empty(cuts * nodes)
-    for i in range(cuts * nodes):
-        nodes_of_cuts[i] = node[i % nodes]
-    judges = len(effect) - first_judge if first_judge >= 0 else 1
-    s, table = np.empty((judges, cuts * nodes)), np.empty((judges, len(gaps)))
-    weight, used = np.zeros((judges, len(gaps))), np.zeros(judges, dtype=np.bool_)
-    weights, crossings = np.zeros(len(gaps)), np.zeros(cuts * nodes)
-    product = np.empty(nodes)
-    total, run_slope = 0.0, 0.0
-    for cell in range(len(cell_start) - 1):
-        first, last = cell_start[cell], cell_start[cell + 1]
-        eta = 0.0
-        for i in range(cell_levels.shape[1]):
-            eta += effect[cell_levels[cell, i]]
-        used[:] = False
-        for i in range(pattern_start[first], pattern_start[last]):
-            used[codes[i] // (cuts + 1)] = True
-        for g in range(judges):
-            if used[g]:
-                shift = eta + effect[first_judge + g] if first_judge >= 0 else eta
-                if not abs(shift) < 2.0 * _MOST:
-                    return -np.inf, 0.0
-                _probabilities(np.exp(shift), odds, gaps, s[g], table[g], nodes)
-                weight[g, :] = 0.0
-        total += _patterns(
-            table.ravel(), weight.ravel(), product, codes, pattern_start, pattern_count, first, last, node_weight
-        )
-        for g in range(judges):
-            if used[g]:
-                slope, by_node = _slopes(weight[g], s[g], nodes_of_cuts, weights, crossings)
-                run_slope += by_node
-                if first_judge >= 0:
-                    effect_slope[first_judge + g] += slope
-                for i in range(cell_levels.shape[1]):
-                    effect_slope[cell_levels[cell, i]] += slope
-    for k in range(cuts):
-        here, after = weights[k * nodes : (k + 1) * nodes].sum(), weights[(k + 1) * nodes : (k + 2) * nodes].sum()
-        cut_slope[k] = (1.0 + a[k]) * here - a[k + 1] * after - crossings[k * nodes : (k + 1) * nodes].sum()
-    return total, run_slope
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _tables(p: Floats, below: Floats, above: Floats, exp_node: Floats) -> tuple[Floats, Floats, Floats]:
-    """t_k and t_{k-1} - t_k for f = exp_node, flat over cutpoints (grades) and nodes; and a_k."""
-    nodes, cuts = len(exp_node), len(below)
-    odds, gaps, a = np.empty(cuts * nodes), np.ones((cuts + 1) * nodes), np.zeros(cuts + 1)
-    for k in range(cuts):
-        odd = above[k] / below[k]
-        gap = 1.0
-        if k > 0:
-            gap = p[k] * (below[k] + above[k]) / (below[k - 1] * below[k])
-            a[k] = odd / gap
-        for q in range(nodes):
-            odds[k * nodes + q] = odd * exp_node[q]
-            gaps[k * nodes + q] = gap * exp_node[q]
-            gaps[cuts * nodes + q] = odd * exp_node[q]
-    return odds, gaps, a
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _probabilities(f: float, odds: Floats, gaps: Floats, s: Floats, table: Floats, nodes: int) -> None:
-    """s_k and p_k of one judge in one cell at all nodes."""
-    size = len(s)
-    for i in range(size):
-        s[i] = 1.0 / (1.0 + f * odds[i])
-    for i in range(nodes):
-        table[i] = s[i]
-        table[size + i] = f * gaps[size + i] * s[size - nodes + i]
-    for i in range(nodes, size):
-        table[i] = f * gaps[i] * s[i] * s[i - nodes]
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _patterns(
-    table: Floats,
-    weight: Floats,
-    product: Floats,
-    codes: Ints,
-    pattern_start: Ints,
-    pattern_count: Floats,
-    first: int,
-    last: int,
-    node_weight: Floats,
-) -> float:
-    """Log likelihood of one cell's patterns; adds to ``weight`` the posterior weight of each node, at each grade."""
-    nodes, total = len(node_weight), 0.0
-    for pattern in range(first, last):
-        start, end, count = pattern_start[pattern], pattern_start[pattern + 1], pattern_count[pattern]
-        for q in range(nodes):
-            product[q] = node_weight[q]
-        for i in range(start, end):
-            row = codes[i] * nodes
-            for q in range(nodes):
-                product[q] *= table[row + q]
-        likelihood, log_scale = product.sum(), 0.0
-        if not likelihood > _UNDERFLOW:
-            likelihood, log_scale = _by_logarithms(table, product, codes[start:end], node_weight)
-        total += count * (log_scale + np.log(likelihood))
-        for q in range(nodes):
-            product[q] *= count / likelihood
-        for i in range(start, end):
-            row = codes[i] * nodes
-            for q in range(nodes):
-                weight[row + q] += product[q]
-    return total
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _by_logarithms(table: Floats, product: Floats, codes: Ints, node_weight: Floats) -> tuple[float, float]:
-    """The same products over their largest, for many or very unlikely grades; their sum and the largest's logarithm."""
-    nodes = len(node_weight)
-    for q in range(nodes):
-        product[q] = np.log(node_weight[q])
-        for code in codes:
-            product[q] += np.log(max(table[code * nodes + q], 1e-300))
-    most = product.max()
-    for q in range(nodes):
-        product[q] = np.exp(product[q] - most)
-    return product.sum(), most
-
-
-@compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _slopes(weight: Floats, s: Floats, node: Floats, weights: Floats, crossings: Floats) -> tuple[float, float]:
-    """Slopes in eta and, times the node, in the run effect; adds what the cutpoints' slopes are made of.
-
-    Of sum_k w_k (s_k + s_{k-1} - 1) remains sum_k (w_k + w_{k+1}) s_k - w_k over the cutpoints.
-    """
-    nodes = len(weight) - len(s)
-    for i in range(len(s)):
-        crossings[i] += (weight[i] + weight[i + nodes]) * s[i]
-    for i in range(len(weight)):
-        weights[i] += weight[i]
-    slope, by_node = 0.0, 0.0
-    for i in range(len(s)):
-        here = (weight[i] + weight[i + nodes]) * s[i] - weight[i]
-        slope += here
-        by_node += here * node[i]
-    return slope, by_node
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]

@@ -16,6 +16,8 @@ __all__ = ["CONCENTRATION", "RUN_SCALE", "Layout", "Parameters", "nodes_for"]
 RUN_SCALE = 1.0
 """Scale of the half-normal prior of the run effect's sd."""
 
+_LANES = 8
+"""The number of nodes is a multiple of it; where it is this number, loops over nodes are compiled for it."""
 _MOST_NODES = 64
 
 CONCENTRATION = 2.0
@@ -141,7 +143,7 @@ class Layout:
             sd_run: About what the run effect's sd is; the larger, the more nodes.
         """
         design, nodes = self.design, nodes_for(self.design, sd_run)
-        x, weights = np.polynomial.hermite_e.hermegauss(nodes if design.run_effect else 1)
+        x, weights = np.polynomial.hermite_e.hermegauss(nodes)
         columns, starts, values = self._sparse()
         kinds = np.array([self.pooled.index(t.name) if t.pooled else -1 for t in design.terms], dtype=np.int64)
         levels = np.cumsum([0, *(len(term.levels) for term in design.terms)]).astype(np.int64)
@@ -169,6 +171,7 @@ class Layout:
             design.cell_start,
             x.astype(np.float64),
             (weights / weights.sum()).astype(np.float64),
+            (0,) * nodes if nodes == _LANES else (),
         )
 
     def _columns(self) -> list[tuple[Term, slice]]:
@@ -204,4 +207,4 @@ def nodes_for(design: Design, sd_run: float) -> int:
     """
     most = int(np.diff(design.pattern_start).max())
     nodes = 8 if most <= 6 else 12 if most <= 16 else 20
-    return min(_MOST_NODES, 4 * math.ceil(nodes * max(1.0, sd_run) ** 2 / 4))
+    return min(_MOST_NODES, _LANES * math.ceil(nodes * max(1.0, sd_run) ** 2 / _LANES))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from diffbench.results.model.design import Design, design_of
 from diffbench.results.model.diagnostics import cell_log_likelihood
-from diffbench.results.model.layout import Layout
+from diffbench.results.model.layout import Layout, nodes_for
 from diffbench.results.model.sampler import compiled_density
 from diffbench.results.model.simulation import Size, simulate
 from scipy import integrate, linalg, stats
@@ -85,10 +85,12 @@ class ByHand:
         return math.log(integrate.quad(density, -9, 9, epsabs=1e-12)[0])
 
 
-def test_the_density_is_the_model(frame: pd.DataFrame) -> None:
+@pytest.mark.parametrize(("sd_run", "nodes"), [(0.0, 8), (1.5, 24)])
+def test_the_density_is_the_model(frame: pd.DataFrame, sd_run: float, nodes: int) -> None:
     design = design_of(frame)
+    assert nodes_for(design, sd_run) == nodes  # Eight are compiled for themselves.
     layout = Layout(design)
-    density = compiled_density(layout)
+    density = compiled_density(layout, sd_run)
     apart = np.random.default_rng(3).normal(0, 0.5, layout.size)
     vectors = [layout.start(1), layout.start(1) + apart]
     by_hand = [ByHand(frame, design, vector).log_density() for vector in vectors]
@@ -97,10 +99,10 @@ def test_the_density_is_the_model(frame: pd.DataFrame) -> None:
     assert compiled[0] - compiled[1] == pytest.approx(by_hand[0] - by_hand[1], abs=2e-3)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_gradient_is_that_of_the_density(frame: pd.DataFrame, seed: int) -> None:
+@pytest.mark.parametrize(("seed", "sd_run"), [(0, 0.0), (1, 0.0), (2, 1.5)])
+def test_the_gradient_is_that_of_the_density(frame: pd.DataFrame, seed: int, sd_run: float) -> None:
     layout = Layout(design_of(frame))
-    density = compiled_density(layout)
+    density = compiled_density(layout, sd_run)
     vector = layout.prior(1, seed)[0]
     gradient = density(vector)[1]
     steps = 1e-5 * np.eye(layout.size)
