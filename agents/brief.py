@@ -14,7 +14,7 @@ from inspect_ai.model import ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from ..tools.artifacts import case_overview
-from ..tools.case import CaseState
+from ..tools.case import CaseState, case_of
 
 __all__ = [
     "OVERVIEW_HEADING",
@@ -41,7 +41,7 @@ def open_case() -> Solver:
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
         metadata = state.metadata
-        case = state.store_as(CaseState)
+        case = case_of(state)
         case.organism = metadata["organism_id"]
         case.method = metadata["method"]
         case.artifact_key = metadata["artifact_key"]

@@ -12,8 +12,9 @@ its tools return what ours returned, from memory, and its scorer only reads the 
 - `ratio_without_generations`: the same where bare queries and the bare scorer generate nothing, so that target queries
   and the judge count as overhead.
 
-Ratios within one run; the sides take turns, each figure is a median over repeats. `…_processor` counts processor time
-instead of the clock's, for a machine that has other work to do.
+Ratios within one run; the sides take turns, each in a process of its own (or one would pay for the other's objects
+when garbage is collected), and each figure is a median over repeats. Imports are not timed. `…_processor` counts
+processor time instead of the clock's, for a machine that has other work to do.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from typing import Any, NamedTuple
 
 from diffbench.agents.brief import prompt_text
@@ -32,7 +34,7 @@ from inspect_ai import Epochs, Task
 from inspect_ai import eval as evaluate
 from inspect_ai.agent import AgentPrompt, AgentState, AgentSubmit, react, run
 from inspect_ai.dataset import MemoryDataset, Sample
-from inspect_ai.log import EvalLog, EvalSample
+from inspect_ai.log import EvalLog, EvalSample, read_eval_log
 from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,
@@ -61,9 +63,19 @@ FINDING = {
 BOARD_AND_QUERIES = {"ask_models", "propose_hypothesis", "update_hypothesis", "submit"}
 
 
+SIDES = ("ours", "bare", "bare_without_generations")
+
+
 class Seconds(NamedTuple):
     wall: float
     processor: float
+
+
+class Run(NamedTuple):
+    seconds: Seconds
+    samples: int
+    turns: int
+    log: str
 
 
 def calls_of(tools: list[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -172,36 +184,36 @@ def bare(log: EvalLog, epochs: int, generations: bool) -> Task:
     )
 
 
-def evaluated(make: Callable[[], Task], folder: str) -> tuple[Seconds, EvalLog]:
-    """Seconds from nothing to the written log, and the log."""
+def evaluated(side: str, epochs: int, seen: str, folder: str) -> Run:
+    """One side, from nothing to the written log; ``seen`` is the log of ours that the bare sides imitate."""
+    imitated = read_eval_log(seen) if side != "ours" else None
     wall, processor = time.perf_counter(), time.process_time()
-    (log,) = evaluate(make(), model=scripted(), model_roles=roles(), log_dir=folder, display="none")
+    task = bare(imitated, epochs, side == "bare") if imitated else ours(epochs)
+    (log,) = evaluate(task, model=scripted(), model_roles=roles(), log_dir=folder, display="none")
     seconds = Seconds(time.perf_counter() - wall, time.process_time() - processor)
-    if log.status != "success" or any(sample.error for sample in log.samples or []):
+    samples = log.samples or []
+    if log.status != "success" or any(sample.error for sample in samples):
         raise RuntimeError(f"an evaluation did not end well: {log.status} {log.error}")
-    return seconds, log
+    turns = sum(isinstance(m, ChatMessageAssistant) for sample in samples for m in sample.messages)
+    return Run(seconds, len(samples), turns, log.location)
 
 
-def turns(log: EvalLog) -> int:
-    return sum(isinstance(m, ChatMessageAssistant) for sample in log.samples or [] for m in sample.messages)
+def apart(side: str, epochs: int, seen: str, folder: str) -> Run:
+    """``evaluated`` in a process of its own."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        return process.submit(evaluated, side, epochs, seen, folder).result()
 
 
 def figures(cases: int, repeats: int, folder: str) -> dict[str, Any]:
-    _, log = evaluated(lambda: ours(1), folder)
-    samples = len(log.samples or [])
-    epochs = -(-cases // samples)
-    sides: dict[str, Callable[[], Task]] = {
-        "ours": lambda: ours(epochs),
-        "bare": lambda: bare(log, epochs, True),
-        "bare_without_generations": lambda: bare(log, epochs, False),
-    }
-    seconds: dict[str, list[Seconds]] = {name: [] for name in sides}
+    first = apart("ours", 1, "", folder)
+    epochs = -(-cases // first.samples)
+    seconds: dict[str, list[Seconds]] = {side: [] for side in SIDES}
     counted = {}
     for _ in range(repeats):
-        for name, make in sides.items():
-            took, done = evaluated(make, folder)
-            seconds[name].append(took)
-            counted[name] = turns(done)
+        for side in SIDES:
+            done = apart(side, epochs, first.log, folder)
+            seconds[side].append(done.seconds)
+            counted[side] = done.turns
     if len(set(counted.values())) > 1:
         raise RuntimeError(f"the sides took different numbers of turns: {counted}")
 
@@ -210,7 +222,7 @@ def figures(cases: int, repeats: int, folder: str) -> dict[str, Any]:
         return round(statistics.median(getattr(o, clock) / getattr(b, clock) for o, b in pairs), 3)
 
     return {
-        "cases": epochs * samples,
+        "cases": epochs * first.samples,
         "turns": counted["ours"],
         "repeats": repeats,
         **{f"{name}_seconds": round(statistics.median(s.wall for s in took), 2) for name, took in seconds.items()},

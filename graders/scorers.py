@@ -23,7 +23,7 @@ from inspect_ai.util import collect
 
 from ..organisms.spec import OrganismSpec
 from ..organisms.suites import find_organism
-from ..tools.case import CaseState, Finding
+from ..tools.case import Finding, case_of
 from ..tools.finding import finding_of, source_of
 from .judge import JudgeGrade, grade_once, judge_prompt, prompt_hashes
 from .key_facts import match_fact, recall
@@ -93,7 +93,7 @@ def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Sco
                 for judge, repeat in asked
             ]
         else:
-            case = state.store_as(CaseState)
+            case = case_of(state)
             prompt = judge_prompt(spec, finding, base_label=case.base_label, finetuned_label=case.finetuned_label)
             grades = await collect(*(grade_once(judge, prompt, repeat) for judge, repeat in asked))
         missing = "" if finding else f"{_missing(state)}, which counts as grade {CRASHED_GRADE}"

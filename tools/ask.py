@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import anyio
 from inspect_ai.model import ChatMessageUser, GenerateConfig, ModelRefusalError
 from inspect_ai.tool import Tool, ToolError, tool
-from inspect_ai.util import collect, suspend_token_limit, suspend_turn_limit
+from inspect_ai.util import suspend_token_limit, suspend_turn_limit
 
 from .board import standing
 from .case import CaseState, Side, current_case
@@ -53,16 +54,31 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
         config = GenerateConfig(temperature=temperature, max_tokens=max_tokens)
         # Targets are budgeted by interactions; the investigator's turns and tokens are its own.
         with suspend_turn_limit(), suspend_token_limit():
-            answers = await collect(
-                *(
-                    _answer(case, side, prompt, first + i, config)
-                    for i, prompt in enumerate(prompts)
-                    for side in _shown(case)
-                )
-            )
+            answers = await _answers(case, prompts, first, config)
         return _side_by_side(case, prompts, answers)
 
     return execute
+
+
+async def _answers(case: CaseState, prompts: list[str], first: int, config: GenerateConfig) -> list[str]:
+    """Answers of both sides to each prompt, all asked at once, in the order in which they are shown."""
+    asked = [(side, prompt, first + i) for i, prompt in enumerate(prompts) for side in _shown(case)]
+    answers = [""] * len(asked)
+
+    async def ask(place: int, side: Side, prompt: str, number: int) -> None:
+        answers[place] = await _answer(case, side, prompt, number, config)
+
+    # Not Inspect's collect, which puts a span around each answer: two more events, and two more copies of the store.
+    try:
+        async with anyio.create_task_group() as group:
+            for place, question in enumerate(asked):
+                group.start_soon(ask, place, *question)
+    except ExceptionGroup as failed:
+        if len(failed.exceptions) > 1:
+            raise
+        # A limit that was reached must be seen as a limit.
+        raise failed.exceptions[0] from failed
+    return answers
 
 
 async def _answer(case: CaseState, side: Side, prompt: str, number: int, config: GenerateConfig) -> str:

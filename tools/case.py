@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from contextvars import ContextVar
 from typing import Literal
 
+from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolError
-from inspect_ai.util import StoreModel, store_as
+from inspect_ai.util import Store, StoreModel, store
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["BASE", "FINETUNED", "CaseState", "Finding", "Hypothesis", "Side", "Verdict", "current_case"]
+__all__ = ["BASE", "FINETUNED", "CaseState", "Finding", "Hypothesis", "Side", "Verdict", "case_of", "current_case"]
 
 Verdict = Literal["changed", "no_narrow_change", "inconclusive"]
 Side = Literal["base", "finetuned"]
@@ -140,13 +142,30 @@ class CaseState(StoreModel):
         return self.base_label if side == "base" else self.finetuned_label
 
 
+_bound: ContextVar[CaseState] = ContextVar("case")
+
+
 def current_case() -> CaseState:
     """The state of the case that is being worked.
 
     Raises:
         RuntimeError: Outside a running case.
     """
-    case = store_as(CaseState)
+    case = _bound_to(store())
     if not case.organism:
         raise RuntimeError("no case is open; these tools work inside the diffbench task, whose setup opens the case")
+    return case
+
+
+def case_of(state: TaskState) -> CaseState:
+    """The case of a sample, open or not."""
+    return _bound_to(state.store)
+
+
+def _bound_to(kept: Store) -> CaseState:
+    # Binding a model validates every field of the store; a case is asked for some fifteen times.
+    case = _bound.get(None)
+    if case is None or case.store is not kept:
+        case = CaseState(store=kept)
+        _bound.set(case)
     return case

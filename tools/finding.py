@@ -9,7 +9,7 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.solver import TaskState
 from pydantic import ValidationError
 
-from .case import CaseState, Finding, Verdict
+from .case import Finding, Verdict, case_of
 from .json_objects import json_objects
 from .refusals import refusal_of
 
@@ -33,7 +33,7 @@ _CONFIDENCE_LINE = re.compile(
 
 def finding_of(state: TaskState) -> Finding | None:
     """The finding in the case's state; else the one that its last output holds; else None (crashed, or refused)."""
-    submitted = state.store_as(CaseState).finding or _called(state.output)
+    submitted = case_of(state).finding or _called(state.output)
     if submitted is not None or refusal_of(state.output) is not None:
         return submitted
     return parse_finding(state.output.completion)
@@ -41,7 +41,7 @@ def finding_of(state: TaskState) -> Finding | None:
 
 def source_of(state: TaskState) -> str:
     """How the finding came: ``CaseState.finding_source``; what is only seen here otherwise."""
-    case = state.store_as(CaseState)
+    case = case_of(state)
     if case.finding is not None:
         return case.finding_source
     if _called(state.output) is not None:
