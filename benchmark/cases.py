@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from diffbench.agents.brief import Framing, family_hint, hinted_families
+from diffbench.benchmark.plugged_in import is_plugged_in
 from diffbench.graders.rubric import check_rubric
 from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
@@ -122,7 +123,9 @@ def select_methods(names: Sequence[str] | None, agent: str) -> list[str]:
     """
     installed = list_methods()
     if names is None:
-        return [BLACKBOX] if agent == BLACKBOX else installed if agent != "investigator" else [BLACKBOX, *installed]
+        if agent == BLACKBOX:
+            return [BLACKBOX]
+        return [BLACKBOX, *installed] if agent == "investigator" or is_plugged_in(agent) else installed
     for name in names:
         if agent == BLACKBOX and name != BLACKBOX:
             raise ValueError(f"agent blackbox is not shown artifacts: methods is {name}; use methods=blackbox")

@@ -8,12 +8,12 @@ from contextvars import ContextVar
 from inspect_ai.dataset import Sample
 from inspect_ai.hooks import Hooks, ModelUsageData, SampleEnd, hooks
 from inspect_ai.log import EvalSpec
-from inspect_ai.model import ModelUsage, get_model_info
+from inspect_ai.model import ModelCost, ModelUsage, get_model_info
 from inspect_ai.scorer import SampleScore
 from inspect_ai.util import EarlyStop
 from pydantic import JsonValue
 
-__all__ = ["CaseUsage", "RunCeiling", "RunCeilingReached"]
+__all__ = ["CaseUsage", "RunCeiling", "RunCeilingReached", "price_of"]
 
 _FREE = ("none/", "keyless/", "organism/")
 """Providers that cost nothing."""
@@ -68,7 +68,7 @@ class RunCeiling:
         bound = (task.model_roles or {}).values()
         roles = [role.model for given in bound for role in (given if isinstance(given, list) else [given])]
         models = dict.fromkeys([task.model, *roles, *self._judges])
-        unknown = [name for name in models if not name.startswith(_FREE) and not _has_price(name)]
+        unknown = [name for name in models if not name.startswith(_FREE) and price_of(name) is None]
         if self._priced and unknown:
             raise ValueError(
                 f"a ceiling in dollars needs the prices of all models; not known: {', '.join(unknown)}; give them with "
@@ -143,6 +143,7 @@ class _Counting(Hooks):
             case.usage = sum(data.sample.model_usage.values(), ModelUsage())
 
 
-def _has_price(name: str) -> bool:
-    info = get_model_info(name)
-    return info is not None and info.cost is not None
+def price_of(model: str) -> ModelCost | None:
+    """What a model costs, where Inspect knows it or was told."""
+    info = get_model_info(model)
+    return info.cost if info else None

@@ -10,11 +10,12 @@ from diffbench.agents.evidence_reader import evidence_reader
 from diffbench.agents.investigators import blackbox, investigator, llm_reader, method_agent
 from diffbench.benchmark.cases import Conditions, case_samples, check_tools, select_methods, select_organisms
 from diffbench.benchmark.ceiling import RunCeiling
+from diffbench.benchmark.plugged_in import check_agent, is_plugged_in, plugged_in
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
-from diffbench.organisms.suites import unknown_name
 from inspect_ai import Task, task
 from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset
+from inspect_ai.solver import Solver
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
 
 AGENTS = ("investigator", "blackbox", "method_agent", "llm_reader", "evidence_reader")
@@ -79,7 +80,8 @@ def diffing(
         methods: ``blackbox`` and names of diffing methods, several at once as ``adl+kl``; all that are installed when
             not given.
         agent: ``investigator`` picks by method; ``blackbox``, ``method_agent``; ``llm_reader`` sees the overview and
-            has no tools and no queries; ``evidence_reader`` uses no model.
+            has no tools and no queries; ``evidence_reader`` uses no model. One of yours as ``package/agent`` or
+            ``file.py@agent``: turns, tokens, cost, response_tokens and temperature do not reach it.
         interactions: Prompts an investigator may put to the pair.
         tool_budgets: Interactions that single tools may spend of these, such as ``{steer: 3}``.
         framing: ``neutral``, or ``presuppositional`` (it is told that something narrow was taught); a case for each of
@@ -100,8 +102,7 @@ def diffing(
     Raises:
         ValueError: For an unknown name (close ones are suggested), a value out of range or missing artifacts.
     """
-    if agent not in AGENTS:
-        raise unknown_name("agent", agent, AGENTS)
+    check_agent(agent, AGENTS)
     chosen = select_methods(_names(methods), agent)
     check_tools(tool_budgets or {})
     granted, budgets = (0, {}) if agent == "llm_reader" else (interactions, tool_budgets or {})
@@ -127,9 +128,11 @@ def diffing(
 
 def _agent(
     name: str, turns: int, tokens: int | None, cost: float | None, response_tokens: int, temperature: float
-) -> Agent:
+) -> Agent | Solver:
     if turns < 1:
         raise ValueError(f"turns is {turns}; an investigation needs at least 1")
+    if is_plugged_in(name):
+        return plugged_in(name)
     if name in {"evidence_reader", "llm_reader"}:
         return evidence_reader() if name == "evidence_reader" else llm_reader()
     kinds = {"investigator": investigator, "blackbox": blackbox, "method_agent": method_agent}

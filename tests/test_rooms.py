@@ -36,6 +36,8 @@ TENSOR_MODULES = {
     "diffbench.methods.pca.tables",
     "diffbench.results.model.compiled",
     "diffbench.results.model.density",
+    "diffbench.results.model.lanes",
+    "diffbench.results.model.likelihood",
 }
 # Imports them at its own top.
 NOT_AT_THE_TOP = TENSOR_MODULES | {"diffbench.methods.adl.steering"}

@@ -11,6 +11,7 @@ from ...agents.investigators import KEYLESS_INVESTIGATOR
 from ...graders.scorers import KEYLESS_GRADER
 from ...organisms.references import ApiModel
 from ...organisms.suites import find_organism
+from ..ceiling import price_of
 from .file import Sweep
 from .logged import ROLES, CaseTokens, Logged, Tokens
 from .plan import WITHOUT_MODEL, Job, Plan
@@ -62,7 +63,7 @@ def register_prices(sweep: Sweep) -> None:
     for name, cost in ({KEYLESS_INVESTIGATOR: _FREE, KEYLESS_GRADER: _FREE} | known).items():
         info = get_model_info(name) or ModelInfo()
         set_model_info(name, info.model_copy(update={"cost": cost}))
-    unpriced = sorted({name for name in models if _price(name) is None})
+    unpriced = sorted({name for name in models if price_of(name) is None})
     if sweep.limits.cost_limit is not None and unpriced:
         raise ValueError(
             f"limits.cost_limit needs a price for each model; there is none for {', '.join(unpriced)}: add "
@@ -81,7 +82,7 @@ def _cost(job: Job, plan: Plan) -> Cost:
     tokens = {role: case[role] * left for role in ROLES}
     dollars, unpriced = 0.0, []
     for role, model, share in _shares(job, plan.sweep) if left else []:
-        price = _price(model)
+        price = price_of(model)
         if price is None:
             unpriced.append(model)
         else:
@@ -129,11 +130,6 @@ def _mean(tokens: Sequence[Tokens]) -> Tokens:
 
 def _paid_judges(sweep: Sweep) -> list[str]:
     return [judge for judge in sweep.judges if not is_keyless(judge)]
-
-
-def _price(model: str) -> ModelCost | None:
-    info = get_model_info(model)
-    return info.cost if info else None
 
 
 def _dollars(tokens: Tokens, price: ModelCost) -> float:

@@ -16,6 +16,7 @@ from ...graders.scorers import KEYLESS_GRADER
 from ...organisms.references import Frozen
 from ...organisms.suites import unknown_name
 from ..diffing import AGENTS, diffing
+from ..plugged_in import check_agent
 
 __all__ = ["Limits", "Price", "Sweep", "load_sweep", "task_defaults"]
 
@@ -103,8 +104,7 @@ class Sweep(Frozen):
     @classmethod
     def _known_agents(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         for agent in given:
-            if agent not in AGENTS:
-                raise unknown_name("agent", agent, AGENTS)
+            check_agent(agent, AGENTS)
         return given
 
     @field_validator("conditions")
