@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal
 
 from inspect_ai.agent import Agent
 from inspect_ai.solver import Solver
@@ -45,7 +45,7 @@ def plugged_in(agent: str) -> Agent | Solver:
         return _from_package(agent)
     factory = _from_file(Path(path), name, agent)
     try:
-        kind = registry_info(factory).type
+        kind: str = registry_info(factory).type
     except ValueError:
         kind = "function"
     if kind not in _KINDS:
@@ -78,7 +78,7 @@ def _from_file(path: Path, name: str, agent: str) -> Any:
 def _from_package(agent: str) -> Agent | Solver:
     for kind in _KINDS:
         try:
-            return cast("Agent | Solver", registry_create(kind, agent))
+            return registry_create(kind, agent)
         except LookupError:
             continue
     package = agent.partition("/")[0]
