@@ -1,13 +1,15 @@
 """Whether the model of the grades can be believed: recovery, coverage and simulation-based calibration; and its time.
 
-    python benchmarks/grade_model.py [--replications 100] [--json FILE] [--plot FILE] [--no-timings]
+    python benchmarks/grade_model.py [--replications 100] [--json FILE] [--plot FILE] [--no-timings] [--without-runs]
 
 Each replication draws all parameters from the prior, simulates grades with them (`results/model/simulation.py`, which
 shares no code with the density), fits, and looks where the truth lies among the draws (Talts et al. 2018). If the
 posterior is right, ranks are uniform (chi-square over ten bins) and 90 % intervals hold the truth in 90 % of the
-replications. Of n quantities about n / 20 have p < .05 even so. Timings are of fresh processes that read a grades
-frame from a parquet file, fit, and make the leaderboard's page, without leaving organisms out one by one: once with an
-empty and once with a filled cache of compiled code.
+replications. Of n quantities about n / 20 have p < .05 even so. ``--without-runs`` fits a model that takes the grades
+of one finding for independent, to see what its run effect is for.
+
+Timings are of fresh processes that read a grades frame from a parquet file, fit, and make the leaderboard's page,
+without leaving organisms out one by one: once with an empty and once with a filled cache of compiled code.
 """
 
 from __future__ import annotations
@@ -19,13 +21,18 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from diffbench.results.model import Fit, fit
-from diffbench.results.model.layout import Parameters
+from diffbench.results.model.design import design_of
+from diffbench.results.model.diagnostics import diagnose
+from diffbench.results.model.fitting import CHAINS
+from diffbench.results.model.layout import Layout, Parameters
+from diffbench.results.model.sampler import sample
 from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import LEVEL, expected_grades
 from diffbench.results.schema import save_frame
@@ -55,10 +62,18 @@ def quantities(fitted: Fit, parameters: Parameters) -> dict[str, np.ndarray]:
     return named
 
 
-def replicate(seed: int, draws: int, cores: int) -> dict[str, Any]:
+def without_runs(frame: pd.DataFrame, draws: int, seed: int, cores: int) -> Fit:
+    """The fit of a model in which findings of one cell do not differ."""
+    started = time.perf_counter()
+    layout = Layout(replace(design_of(frame), run_effect=False))
+    sampled = sample(layout, tune=200, draws=draws, chains=CHAINS, seed=seed, cores=cores)
+    return Fit(layout, sampled, diagnose(layout, sampled), seed, time.perf_counter() - started)
+
+
+def replicate(seed: int, draws: int, cores: int, runs: bool) -> dict[str, Any]:
     """Ranks, coverage and errors of one simulated data set."""
     frame, truth = simulate(CALIBRATION, seed)
-    fitted = fit(frame, draws=draws, seed=seed, cores=cores)
+    fitted = fit(frame, draws, seed, cores=cores) if runs else without_runs(frame, draws, seed, cores)
     found, true = quantities(fitted, fitted.parameters), quantities(fitted, of_truth(truth))
     thinned = np.linspace(0, fitted.parameters.draws - 1, RANKS).astype(int)
     low, high = (1 - LEVEL) / 2, (1 + LEVEL) / 2
@@ -87,17 +102,18 @@ def uniformity(ranks: list[int]) -> float:
     return float(chisquare(counts).pvalue)
 
 
-def calibration(replications: int, draws: int, cores: int, limit: float) -> dict[str, Any]:
+def calibration(replications: int, draws: int, cores: int, limit: float, runs: bool) -> dict[str, Any]:
     """Figures over replications; stops early after ``limit`` seconds."""
     started, done = time.perf_counter(), []
     while len(done) < replications and time.perf_counter() - started < limit:
-        done.append(replicate(len(done), draws, cores))
+        done.append(replicate(len(done), draws, cores, runs))
         print(f"replication {len(done)}: {done[-1]['seconds']:.1f} s {'; '.join(done[-1]['problems'])}", flush=True)
     true, found = (np.concatenate([one["methods"][i] for one in done]) for i in (0, 1))
     names = list(done[0]["rank"])
     return {
         "replications": len(done),
         "size": asdict(CALIBRATION) | {"grades": CALIBRATION.grades},
+        "run_effect": runs,
         "with_problems": sum(bool(one["problems"]) for one in done),
         "median_seconds": float(np.median([one["seconds"] for one in done])),
         "method_slope": float(np.polyfit(found, true, 1)[0]),
@@ -175,12 +191,15 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=400, help="of each of four chains")
     parser.add_argument("--cores", type=int, default=1)
     parser.add_argument("--no-timings", action="store_true")
+    parser.add_argument("--without-runs", action="store_true", help="calibrate the model without its run effect")
     parser.add_argument("--json", metavar="FILE")
     parser.add_argument("--plot", metavar="FILE")
     given = parser.parse_args()
     figures: dict[str, Any] = {}
     if given.replications:
-        figures["calibration"] = calibration(given.replications, given.draws, given.cores, given.limit)
+        figures["calibration"] = calibration(
+            given.replications, given.draws, given.cores, given.limit, not given.without_runs
+        )
     if not given.no_timings:
         figures["timings"] = timings(given.draws)
     for name, one in figures.get("calibration", {}).get("quantities", {}).items():
