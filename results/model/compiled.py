@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 from numba import njit  # type: ignore[import-untyped,unused-ignore]
+from numpy.typing import NDArray
 
 from .terms import Floats
 
@@ -20,7 +21,7 @@ compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
-def symmetric_product(matrix: Floats, vector: Floats) -> Floats:
+def symmetric_product(matrix: NDArray[np.float32], vector: Floats) -> Floats:
     """``matrix @ vector``."""
     product = np.empty(len(vector))
     for i in range(len(vector)):
