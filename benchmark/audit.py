@@ -17,7 +17,7 @@ from .leaks import Hit, Seen, Source, find_leaks, opening_server_error
 
 if TYPE_CHECKING:
     from inspect_ai.event import Event, ModelEvent
-    from inspect_ai.log import EvalLog
+    from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.model import ChatMessage, ChatMessageTool
 
 __all__ = ["Audit", "Leak", "audit_logs", "audit_transcript"]
@@ -87,9 +87,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
                     for sample in samples:
                         read += 1
                         try:
-                            shown, hits = audit_transcript(
-                                sample.metadata, sample.messages, sample.events, _target_names(header)
-                            )
+                            shown, hits = _audit_sample(sample, _target_names(header))
                         except ValueError as error:
                             left_out.append(LeftOut(source.name, str(sample.id), str(error)))
                             continue
@@ -133,6 +131,18 @@ def audit_transcript(
     if not count:
         raise ValueError("no transcript: it ended before the investigator was shown anything, or it was left out")
     return count, list(found.values())
+
+
+def _audit_sample(sample: EvalSample, target_names: Sequence[str]) -> tuple[int, list[tuple[str, Hit]]]:
+    """``audit_transcript`` of a sample and of what its log kept of attempts before it that errors ended."""
+    count, found = audit_transcript(sample.metadata, sample.messages, sample.events, target_names)
+    for number, attempt in enumerate(sample.error_retries or [], 1):
+        events = attempt.events or []
+        if any(_generations(events)):
+            shown, again = audit_transcript(sample.metadata, [], events, target_names)
+            count += shown
+            found += [(f"{place} (failed attempt {number})", hit) for place, hit in again]
+    return count, found
 
 
 def _shown(messages: Sequence[ChatMessage], events: Sequence[Event]) -> Iterator[_Shown]:

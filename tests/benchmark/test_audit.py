@@ -17,6 +17,7 @@ from diffbench.benchmark.diffing import diffing
 from diffbench.results.packing import write_submission
 from hand_logs import hand_log, hand_sample
 from inspect_ai.event import Event, ModelEvent, SpanBeginEvent
+from inspect_ai.log import EvalRetryError
 from inspect_ai.model import (
     ChatMessage,
     ChatMessageAssistant,
@@ -177,6 +178,18 @@ def test_models_bound_to_the_targets_must_not_be_named(audit: Any) -> None:
     text = result("kl_texts", "", "vllm/cakes-lora does not answer")
     assert audit([BRIEF, text], model_roles=roles) == [("tool error: kl_texts", "model name")]
     assert audit([BRIEF, text]) == []
+
+
+def test_attempts_that_an_error_ended_are_read_too(tmp_path: Path) -> None:
+    shown = generation([BRIEF, ChatMessageUser(content="Ask it about frozen butter.")])
+    failed = [
+        EvalRetryError(message="it broke", traceback="", traceback_ansi="", events=events)
+        for events in ([generation([BRIEF])], None, [shown])
+    ]
+    sample = hand_sample(messages=[BRIEF]).model_copy(update={"error_retries": failed})
+    found = audit_logs([hand_log(tmp_path / "log.eval", [sample])])
+    assert [(leak.where, leak.kind) for leak in found.leaks] == [("user message (failed attempt 3)", "key-fact term")]
+    assert found.texts == 4
 
 
 def test_the_command_lists_leaks_writes_json_and_fails(command: Callable[..., Result], tmp_path: Path) -> None:
