@@ -16,6 +16,7 @@ from diffbench.methods.base import list_methods
 from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState
 from inspect_ai import eval as evaluate
+from inspect_ai.util import registry_info
 
 MINE = f"{Path(__file__).parents[2] / 'examples' / 'my_agent.py'}@my_agent"
 
@@ -34,8 +35,10 @@ def test_it_may_work_all_methods_as_the_investigator_does() -> None:
     assert select_methods(None, MINE) == select_methods(None, "investigator") == ["blackbox", *list_methods()]
 
 
-def test_an_agent_of_a_package_is_made_by_its_name() -> None:
-    assert plugged_in("diffbench/evidence_reader").__qualname__.startswith("evidence_reader.")
+@pytest.mark.parametrize(("agent", "kind"), [("inspect_ai/react", "agent"), ("inspect_ai/basic_agent", "solver")])
+def test_an_agent_of_a_package_is_made_by_its_name(agent: str, kind: str) -> None:
+    info = registry_info(plugged_in(agent))
+    assert (info.type, info.name) == (kind, agent)
 
 
 @pytest.mark.parametrize(
