@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
-from inspect_ai.util import store_as
 
 from ..methods.adl import readable
 from ..methods.artifact import TENSORS, Artifact
@@ -20,7 +19,7 @@ from ..organisms.weights import require_weights
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS, RESPONSE_TOKENS, TEMPERATURE
 from .board import standing
-from .case import CaseState, current_case
+from .case import case_here, current_case
 from .pictures_adl import pictures
 
 if TYPE_CHECKING:
@@ -200,7 +199,7 @@ def steering_samples(open_artifact: Callable[[], Artifact], labels: Labels) -> T
 
 def _can_steer() -> bool:
     """Whether a case with interactions is open whose pair can be loaded."""
-    case = store_as(CaseState)
+    case = case_here()
     if not case.organism or case.granted("steer") <= 0:
         return False
     organism = find_organism(case.organism)

@@ -11,7 +11,18 @@ from inspect_ai.tool import ToolError
 from inspect_ai.util import Store, StoreModel, store
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-__all__ = ["BASE", "FINETUNED", "CaseState", "Finding", "Hypothesis", "Side", "Verdict", "case_of", "current_case"]
+__all__ = [
+    "BASE",
+    "FINETUNED",
+    "CaseState",
+    "Finding",
+    "Hypothesis",
+    "Side",
+    "Verdict",
+    "case_here",
+    "case_of",
+    "current_case",
+]
 
 Verdict = Literal["changed", "no_narrow_change", "inconclusive"]
 Side = Literal["base", "finetuned"]
@@ -151,10 +162,15 @@ def current_case() -> CaseState:
     Raises:
         RuntimeError: Outside a running case.
     """
-    case = _bound_to(store())
+    case = case_here()
     if not case.organism:
         raise RuntimeError("no case is open; these tools work inside the diffbench task, whose setup opens the case")
     return case
+
+
+def case_here() -> CaseState:
+    """The case of the sample that is being worked, open or not."""
+    return _bound_to(store())
 
 
 def case_of(state: TaskState) -> CaseState:

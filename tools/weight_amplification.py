@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
-from inspect_ai.util import store_as
 
 from ..methods.artifact import Artifact
 from ..methods.base import Labels
@@ -19,7 +18,7 @@ from ..organisms.suites import find_organism
 from .artifacts import Evidence
 from .ask import MAX_CHARACTERS
 from .board import standing
-from .case import CaseState, current_case
+from .case import case_here, current_case
 from .fence import fence_tag
 from .pictures_weight_amplification import pictures
 
@@ -41,7 +40,7 @@ _LARGEST = 10.0
 def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
     """The reader and, where the pair's weights are known and interactions were granted, live samples."""
     tools = [amplified_samples(open_artifact, labels)]
-    case = store_as(CaseState)
+    case = case_here()
     if case.organism and case.granted("amplify") > 0 and find_organism(case.organism).has_weights:
         tools.append(amplify(open_artifact))
     return tools

@@ -9,8 +9,7 @@ With f = exp(eta + judge + sd_run * node), t_k = f * exp(-cut_k) and s_k = P(gra
 
 No difference of nearly equal numbers is taken: exp(-cut_{k-1}) - exp(-cut_k) follows from the average cell's grade
 probabilities, and so does a_k, which depends on nothing else. A run with grades y has likelihood
-``sum_q weight_q prod_i p_{y_i}(node_q)``. Tables over grades and nodes are flat, the nodes together, so that the
-innermost loops are long.
+``sum_q weight_q prod_i p_{y_i}(node_q)``.
 """
 
 from __future__ import annotations
