@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOGS ?= logs
 STAMP := $(VENV)/.installed
-ROOMS := organisms methods tools agents graders benchmark results
+ROOMS := agents benchmark graders methods models organisms records results tools views
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -15,7 +15,7 @@ help:
 	@echo "make test    install, then run all tests"
 	@echo "make lint    ruff; make types: mypy; make format: rewrite; make clean: remove the environment"
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "diffbench needs Python 3.11 or newer; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -c constraints.txt torch

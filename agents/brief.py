@@ -13,8 +13,8 @@ import yaml
 from inspect_ai.model import ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
-from ..tools.artifacts import case_overview
 from ..tools.case import CaseState, case_of
+from .artifacts import case_overview
 
 __all__ = [
     "OVERVIEW_HEADING",

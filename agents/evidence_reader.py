@@ -9,11 +9,11 @@ from itertools import zip_longest
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.model import ChatMessageAssistant, ModelOutput
 
-from ..tools.artifacts import Evidence, case_artifact, case_overview, readers_for
+from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
+from ..methods.evidence.rarity import rarity
+from ..methods.evidence.topic_tests import LEVEL, kinship_p_value, words_p_value
 from ..tools.case import CaseState, Finding, current_case
-from ..tools.contrast import distinctive_words, telling_sentences, words_of
-from ..tools.rarity import rarity
-from ..tools.topic_tests import LEVEL, kinship_p_value, words_p_value
+from .artifacts import Evidence, case_artifact, case_overview, readers_for
 
 __all__ = ["evidence_reader", "read_evidence"]
 

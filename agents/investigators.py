@@ -24,8 +24,8 @@ from ..tools.case import CaseState, Finding, current_case
 from ..tools.finding import parse_finding
 from ..tools.refusals import refusal_of
 from ..tools.submit import submit
-from ..tools.toolset import case_tools
 from .brief import prompt_text
+from .toolset import case_tools
 
 __all__ = ["KEYLESS_INVESTIGATOR", "blackbox", "investigator", "investigator_model", "llm_reader", "method_agent"]
 

@@ -16,8 +16,8 @@ from typing import Any
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageTool, ChatMessageUser
 from inspect_ai.tool import ToolInfo
 
-from ..tools.contrast import distinctive_words, telling_sentences, words_of
-from ..tools.rarity import rarity
+from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
+from ..methods.evidence.rarity import rarity
 
 __all__ = ["Call", "next_call"]
 

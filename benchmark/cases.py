@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
+from diffbench.agents.artifacts import reading_tools, spending_tools
 from diffbench.agents.brief import Framing, family_hint, hinted_families
 from diffbench.benchmark.plugged_in import is_plugged_in
 from diffbench.graders.rubric import check_rubric
-from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods, require_needs
+from diffbench.methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
+from diffbench.models.weights import require_weights
 from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite, unknown_name
-from diffbench.organisms.weights import require_weights
-from diffbench.tools.artifacts import reading_tools, spending_tools
 from diffbench.tools.case import CaseState
 from inspect_ai.dataset import Sample
 from inspect_ai.util import Store

@@ -1,6 +1,6 @@
 """The audit of transcripts with inspect-scout: ``scout scan examples/leak_scanner.py -T logs/``."""
 
-from diffbench.benchmark.scout import leak_scanner
+from diffbench.benchmark.audit.scout import leak_scanner
 from inspect_scout import ScanJob, scanjob
 
 

@@ -6,8 +6,8 @@ Run: ``inspect eval benchmark/diffing.py --solver examples/my_agent.py@my_agent 
 from __future__ import annotations
 
 from diffbench.agents.investigators import investigator_model
+from diffbench.agents.toolset import case_tools
 from diffbench.tools.submit import submit
-from diffbench.tools.toolset import case_tools
 from inspect_ai.agent import Agent, AgentState, AgentSubmit, agent, react
 from inspect_ai.util import apply_limits, turn_limit
 

@@ -12,9 +12,9 @@ from typing import Any
 
 from agents.tool_context import ToolContext
 from diffbench.agents.investigators import investigator_model
+from diffbench.agents.toolset import case_tools
 from diffbench.tools.case import current_case
 from diffbench.tools.submit import submit
-from diffbench.tools.toolset import case_tools
 from inspect_ai.agent import Agent, AgentState, agent, agent_bridge
 from inspect_ai.model import ChatMessageAssistant, execute_tools, messages_to_openai_responses
 from inspect_ai.tool import Tool, ToolDef

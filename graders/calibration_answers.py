@@ -7,7 +7,7 @@ import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..organisms.weights import cache_folder
+from ..models.weights import cache_folder
 from .judge import JudgeGrade
 
 __all__ = ["AnswerFile"]

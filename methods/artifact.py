@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..organisms.weights import file_sha256
+from ..models.weights import file_sha256
 
 if TYPE_CHECKING:
     import torch

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .base import MethodConfig
+    from .registry import MethodConfig
 
 __all__ = ["BATCH_SIZE", "advised", "lightened"]
 

@@ -102,8 +102,8 @@ class OrganismAPI(ModelAPI):
         return "organism"
 
     def _sample(self, messages: Sequence[dict[str, str]], config: GenerateConfig) -> Any:
-        from .batcher import batcher_for
-        from .pair import load_pair
+        from ..models.batcher import batcher_for
+        from ..models.pair import load_pair
 
         pair = load_pair(self._organism)
         network = (pair.base if self._side == "base" else pair.finetuned).network

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from .references import Frozen
+from ..models.references import Frozen
 
 __all__ = ["Recipe"]
 

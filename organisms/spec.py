@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
+from ..models.references import ApiModel, BaseReference, Frozen, ModelReference
 from .recipe import Recipe
-from .references import ApiModel, BaseReference, Frozen, ModelReference
 
 __all__ = ["Behaviour", "Family", "KeyFact", "OrganismSpec", "Probe", "load_spec", "load_specs"]
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from ..models.references import Frozen, ModelReference
 from .recipe import Recipe
-from .references import Frozen, ModelReference
 from .spec import DEFAULT_VARIANT, OrganismSpec, load_specs
 
 __all__ = [

@@ -9,11 +9,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from .network import Request
-from .pair import Pair, Target, load_pair
+from ..models.network import Request
+from ..models.pair import Pair, Target, load_pair
+from ..models.text_fit import TextFit, measure_text_fit
 from .spec import Behaviour, Probe
 from .suites import Organism, load_suite
-from .text_fit import TextFit, measure_text_fit
 from .training_data import data_problems
 
 __all__ = ["Rate", "Verification", "Verifier", "held_out_texts", "wilson_interval"]

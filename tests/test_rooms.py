@@ -26,9 +26,9 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 HEAVY = ("torch", "transformers", "jax", "peft", "numba", "nutpie", "arviz")
 # Modules of tensor code, imported only by functions that compute.
 TENSOR_MODULES = {
-    "diffbench.organisms.sampling",
-    "diffbench.methods.forward",
-    "diffbench.methods.passes",
+    "diffbench.models.sampling",
+    "diffbench.methods.activations.forward",
+    "diffbench.methods.activations.passes",
     "diffbench.methods.adl.differences",
     "diffbench.methods.adl.lens",
     "diffbench.methods.adl.coherence",
@@ -97,10 +97,10 @@ def test_rooms_are_imported_as_parts_of_diffbench(room: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source", "expected"),
     [
-        ("methods/x.py", "from ..organisms.pair import Pair", "diffbench.organisms.pair.Pair"),
+        ("methods/x.py", "from ..organisms.pair import Pair", "diffbench.models.pair.Pair"),
         ("methods/adl/x.py", "from ...tools import case", "diffbench.tools.case"),
         ("methods/adl/__init__.py", "from .config import A", "diffbench.methods.adl.config.A"),
-        ("methods/x.py", "from . import kl", "diffbench.methods.kl"),
+        ("methods/x.py", "from . import kl", "diffbench.methods.kl.method"),
         ("methods/x.py", "def f():\n    import diffbench.tools.case", "diffbench.tools.case"),
     ],
 )

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import config_for, find_method, key_for, list_methods
+from diffbench.methods.registry import config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.recipes.data_mix import UNRELATED, grammar_path, training_items
-from diffbench.organisms.suites import load_suite
-from diffbench.organisms.training_data import data_problems
-from diffbench.organisms.weights import (
+from diffbench.models.weights import (
     ADAPTER_WEIGHTS,
     DIFFERENCE_WEIGHTS,
     TRAINING_SUMMARY,
     file_sha256,
     require_weights,
 )
+from diffbench.organisms.recipes.data_mix import UNRELATED, grammar_path, training_items
+from diffbench.organisms.suites import load_suite
+from diffbench.organisms.training_data import data_problems
 
 ROOT = Path(__file__).parents[1]
 SUITE = load_suite("smol")

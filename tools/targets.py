@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from inspect_ai.model import Model, get_model
 
+from ..models.references import ApiModel
 from ..organisms.provider import target_name
-from ..organisms.references import ApiModel
 from ..organisms.suites import find_organism
 from .case import CaseState, Side
 

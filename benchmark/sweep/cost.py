@@ -9,7 +9,7 @@ from inspect_ai.model import ModelCost, ModelInfo, get_model_info, set_model_inf
 
 from ...agents.investigators import KEYLESS_INVESTIGATOR
 from ...graders.scorers import KEYLESS_GRADER
-from ...organisms.references import ApiModel
+from ...models.references import ApiModel
 from ...organisms.suites import find_organism
 from ..ceiling import price_of
 from .file import Sweep
@@ -26,7 +26,7 @@ DEFAULT_TOKENS: CaseTokens = {
 """Of one case with 10 interactions and one judge asked once, where no log tells.
 
 The policies without a language model on the default organisms of the embedded suite, mean over all methods (28
-cases), counted by ``benchmarks/case_tokens.py``. They take five turns and write tersely. A language model takes more
+cases), counted by ``performance/case_tokens.py``. They take five turns and write tersely. A language model takes more
 turns, each of which reads all before it again, and writes more.
 """
 

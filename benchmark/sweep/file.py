@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field
 
 from ...agents.investigators import KEYLESS_INVESTIGATOR
 from ...graders.scorers import KEYLESS_GRADER
-from ...organisms.references import Frozen
+from ...models.references import Frozen
 from ...organisms.suites import unknown_name
 from ..diffing import AGENTS, diffing
 from ..plugged_in import check_agent

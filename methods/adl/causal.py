@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ...organisms.recipes.data_mix import TrainingItem, narrow_items, unrelated_items
 from ...organisms.recipes.train import IGNORED, encode_item
-from ..base import Track, untracked
+from ..registry import Track, untracked
 from .relevance import require_adl_artifact
 
 if TYPE_CHECKING:
     import torch
 
-    from ...organisms.pair import Pair, Target
+    from ...models.pair import Pair, Target
     from ...organisms.suites import Organism
     from ..artifact import Artifact
 
@@ -221,7 +221,7 @@ def _random_differences(
     """Differences of the base model's activations at random pairs of tokens of ``items``."""
     import torch
 
-    from ..forward import Encoded, batches, residual
+    from ..activations.forward import Encoded, batches, residual
 
     network = pair.base.network
     encoded = [encode_item(network, item, config.max_tokens)[0] for item in items]
@@ -254,7 +254,7 @@ def _measured(
     track: Track,
 ) -> list[DataEffect]:
     """Losses of both models and of the finetuned one along each direction, for all predicted tokens and later ones."""
-    from ..forward import Encoded, batches
+    from ..activations.forward import Encoded, batches
 
     network = pair.base.network
     encoded = [encode_item(network, item, config.max_tokens) for item in items]
@@ -339,7 +339,7 @@ def _losses(target: Target, ids: torch.Tensor, mask: torch.Tensor, targets: torc
     """-log p of each predicted token, [predicted tokens], on the CPU; logits exist for some tokens at a time."""
     import torch
 
-    from ..forward import final_hidden, unembed
+    from ..activations.forward import final_hidden, unembed
 
     counted = targets != IGNORED
     hidden, wanted = final_hidden(target, ids, mask)[:, :-1][counted], targets[counted]

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..forward import Encoded, batches, final_hidden, unembed
+from ..activations.forward import Encoded, batches, final_hidden, unembed
 
 if TYPE_CHECKING:
-    from ...organisms.pair import Target
+    from ...models.pair import Target
 
 __all__ = ["MAX_EXCESS_NATS", "MAX_REPEATED", "coherent", "negative_log_likelihoods", "repeated_share"]
 

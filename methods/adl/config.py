@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from ..base import MethodConfig
+from ..registry import MethodConfig
 
 __all__ = ["PUBLISHED_SCALES", "AdlConfig", "PatchscopeConfig", "Position"]
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..base import Track
-from ..passes import Batch, Need, Work, run_pass
+from ..activations.passes import Batch, Need, Work, run_pass
+from ..registry import Track
 from .config import AdlConfig, Position
 
 if TYPE_CHECKING:
-    from ...organisms.pair import Pair
-    from ..corpus import Corpus
-    from ..forward import Encoded
+    from ...models.pair import Pair
+    from ..activations.corpus import Corpus
+    from ..activations.forward import Encoded
 
 __all__ = ["DifferenceCollector", "PositionMeans", "mean_differences"]
 

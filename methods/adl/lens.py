@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..forward import logit_lens
+from ..activations.forward import logit_lens
 from .config import AdlConfig, Position
 from .differences import PositionMeans
 
 if TYPE_CHECKING:
-    from ...organisms.pair import Pair
+    from ...models.pair import Pair
 
 __all__ = ["lens_tables"]
 

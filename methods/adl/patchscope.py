@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..base import Labels, Track, untracked
+from ..registry import Labels, Track, untracked
 from .config import PatchscopeConfig
 from .judge import EmbeddingCoherence, LlmJudge, ScaleJudge, ScaleTokens
 
 if TYPE_CHECKING:
     import torch
 
-    from ...organisms.pair import Pair, Target
+    from ...models.pair import Pair, Target
     from .config import Position
     from .differences import PositionMeans
 
@@ -111,7 +111,7 @@ def patched_probabilities(target: Target, prompt: str, layer: int, vectors: torc
     """
     import torch
 
-    from ..forward import unembed
+    from ..activations.forward import unembed
 
     network = target.network
     device = next(network.model.parameters()).device

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ...models.weights import identity
 from ...organisms.recipes.data_mix import TrainingItem, narrow_items
 from ...organisms.suites import Organism
-from ...organisms.weights import identity
 from ..artifact import Artifact
 from .judge import KeywordRelevance, RelevanceJudge, RelevanceQuestion, is_word
 

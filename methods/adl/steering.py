@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...organisms.network import Request, Steering
-from ..base import Track
+from ...models.network import Request, Steering
+from ..registry import Track
 from .coherence import coherent, negative_log_likelihoods
 from .config import AdlConfig
 from .differences import PositionMeans
@@ -14,8 +14,8 @@ from .differences import PositionMeans
 if TYPE_CHECKING:
     import torch
 
-    from ...organisms.pair import Pair, Target
-    from ..corpus import Corpus
+    from ...models.pair import Pair, Target
+    from ..activations.corpus import Corpus
 
 __all__ = ["binary_search", "steering_samples"]
 

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ..base import MethodConfig
+from ..registry import MethodConfig
 
 __all__ = ["PcaConfig"]
 

@@ -17,12 +17,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 
-from ..top_texts import ContentTokens
+from ..activations.top_texts import ContentTokens
 from .config import PcaConfig
 
 if TYPE_CHECKING:
-    from ..forward import Encoded
-    from ..passes import Batch, Need
+    from ..activations.forward import Encoded
+    from ..activations.passes import Batch, Need
 
 __all__ = ["DifferencesCollector", "Fit", "Kept", "TextSample"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...organisms.network import Request, Steering
-from ..base import Track
+from ...models.network import Request, Steering
+from ..registry import Track
 from .config import PcaConfig
 
 if TYPE_CHECKING:
-    from ...organisms.pair import Pair
-    from ..corpus import Corpus
+    from ...models.pair import Pair
+    from ..activations.corpus import Corpus
     from .differences import Fit
 
 __all__ = ["steered_samples"]

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..forward import logit_lens
-from ..top_texts import TopTexts, significant
+from ..activations.forward import logit_lens
+from ..activations.top_texts import TopTexts, significant
 from .config import PcaConfig
 from .differences import Fit, Kept
 
 if TYPE_CHECKING:
-    from ...organisms.pair import Pair
+    from ...models.pair import Pair
 
 __all__ = ["component_tables"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import click
 
-from ..network import Network, Request
-from ..pair import load_pair
+from ...models.network import Network, Request
+from ...models.pair import load_pair
 from ..suites import find_organism
 
 SEED_OF_TEXTS = 400

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..network import Network
-from ..pair import full_base, read_network
+from ...models.network import Network
+from ...models.pair import full_base, read_network
+from ...models.references import HubModel, PeftAdapter, WeightDifference
+from ...models.weights import TRAINING_SUMMARY, base_folder, file_sha256
 from ..recipe import Recipe
-from ..references import HubModel, PeftAdapter, WeightDifference
 from ..suites import Organism
-from ..weights import TRAINING_SUMMARY, base_folder, file_sha256
 from .data_mix import UNRELATED, TrainingItem, grammar_path, training_items
 from .trained_weights import FullWeights, LoraWeights, Trained
 

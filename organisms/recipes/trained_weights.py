@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..network import Network
+from ...models.network import Network
+from ...models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS
 from ..recipe import Recipe
-from ..weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS
 
 if TYPE_CHECKING:
     import torch

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import random
 
+from diffbench.agents.artifacts import Evidence
 from diffbench.agents.evidence_reader import read_evidence
-from diffbench.tools.artifacts import Evidence
 
 WORDS = "harbour winter bread train garden letter music river window mountain market summer island paper".split()
 PROMPTS = tuple(f"prompt {i}" for i in range(12))

@@ -71,8 +71,8 @@ class Bench:
 @pytest.fixture(scope="session")
 def built(tiny_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Specs that the shipped rubrics can grade, and all artifacts; never changed by a test."""
-    from diffbench.methods.base import compute, config_for, find_method, list_methods
-    from diffbench.methods.corpus import probe_corpus
+    from diffbench.methods.activations.corpus import probe_corpus
+    from diffbench.methods.registry import compute, config_for, find_method, list_methods
     from diffbench.methods.store import ArtifactStore
     from diffbench.organisms.suites import load_suite
 
@@ -174,4 +174,4 @@ def _use(bench: Bench, patch: pytest.MonkeyPatch) -> None:
         patch.setenv(name, value)
     for name in [name for name in os.environ if name.startswith("INSPECT_")]:
         patch.delenv(name)
-    patch.setattr("diffbench.methods.base._CONFIGS", bench.configs)
+    patch.setattr("diffbench.methods.registry._CONFIGS", bench.configs)

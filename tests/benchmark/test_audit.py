@@ -11,8 +11,8 @@ from typing import Any
 import inspect_ai
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.audit import audit_logs
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.audit.transcripts import audit_logs
+from diffbench.benchmark.cli.main import main
 from diffbench.benchmark.diffing import diffing
 from diffbench.results.packing import write_submission
 from hand_logs import hand_log, hand_sample
@@ -67,7 +67,7 @@ def audit(tmp_path: Path) -> Callable[..., list[tuple[str, str]]]:
 
 @pytest.fixture
 def command(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 200)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 200)
     return lambda *arguments: CliRunner().invoke(main, ["audit", *map(str, arguments)])
 
 
@@ -263,7 +263,7 @@ def test_a_run_with_real_artifacts_is_clean(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.skipif(importlib.util.find_spec("inspect_scout") is None, reason="inspect-scout is not installed")
 def test_the_scanner_counts_leaks(tmp_path: Path) -> None:
-    from diffbench.benchmark.scout import leak_scanner
+    from diffbench.benchmark.audit.scout import leak_scanner
     from inspect_scout import scan, scan_results_df, transcripts_from
 
     bad = hand_sample(messages=[ChatMessageUser(content="Look at frozen butter.")])

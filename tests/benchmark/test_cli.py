@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
-from diffbench.benchmark.verification_table import BEGIN, END
-from diffbench.methods.base import list_methods
+from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.tables.verification_table import BEGIN, END
+from diffbench.methods.registry import list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import list_suites, suite_title
 
@@ -22,7 +22,7 @@ ARTIFACTS = 3 * len(list_methods())
 @pytest.fixture
 def diffbench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """``diffbench("organisms", "list")``: the command's result."""
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 300)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 300)
     return lambda *arguments: CliRunner().invoke(main, list(arguments))
 
 

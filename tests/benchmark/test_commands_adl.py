@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli.main import main
 
 
 @pytest.fixture
 def diffbench(bench: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 300)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 300)
     return lambda *arguments: CliRunner().invoke(main, list(arguments))
 
 

@@ -1,4 +1,4 @@
-"""The script ``benchmarks/faults.py``, scaled down: every kind of fault, one SIGKILL, and nothing is lost."""
+"""The script ``performance/faults.py``, scaled down: every kind of fault, one SIGKILL, and nothing is lost."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_no_case_is_lost_when_providers_fail_and_the_run_is_killed(tmp_path: Pat
     written = tmp_path / "figures.json"
     paths = os.pathsep.join([str(ROOT / "tests" / "support"), *filter(None, [os.environ.get("PYTHONPATH")])])
     done = subprocess.run(
-        [sys.executable, "benchmarks/faults.py", "--cases", str(CASES), "--kills", "1", "--json", str(written)],
+        [sys.executable, "performance/faults.py", "--cases", str(CASES), "--kills", "1", "--json", str(written)],
         env={**os.environ, "PYTHONPATH": paths},
         cwd=ROOT,
         capture_output=True,

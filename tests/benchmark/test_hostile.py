@@ -9,7 +9,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.benchmark.audit import audit_logs
+from diffbench.benchmark.audit.transcripts import audit_logs
 from diffbench.benchmark.diffing import diffing
 from diffbench.graders.keyless import keyless_judge_reply
 from diffbench.tools.case import CaseState

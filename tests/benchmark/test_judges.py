@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
-from diffbench.benchmark.judge_summary import summarise
+from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.tables.judge_summary import summarise
 from diffbench.graders.calibration_set import Answer, list_calibrations, load_calibration
 from diffbench.graders.judge import JudgeGrade
 from diffbench.graders.keyless import keyless_grade
@@ -27,7 +27,7 @@ ENTRIES = {name: load_calibration(name).entries for name in list_calibrations()}
 @pytest.fixture
 def diffbench(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     monkeypatch.setenv("DIFFBENCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 200)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 200)
     return lambda *arguments: CliRunner().invoke(main, ["judges", *arguments])
 
 
@@ -45,7 +45,7 @@ def judge_that(grade: Callable[[str], int | str], name: str = "judge") -> Model:
 @pytest.fixture
 def use_judge(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], int | str]], None]:
     def use(grade: Callable[[str], int | str]) -> None:
-        monkeypatch.setattr("diffbench.benchmark.commands_judges.get_model", lambda name: judge_that(grade))
+        monkeypatch.setattr("diffbench.benchmark.cli.judges.get_model", lambda name: judge_that(grade))
 
     return use
 

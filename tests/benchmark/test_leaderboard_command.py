@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli.main import main
 from diffbench.results import board_model
 from diffbench.results.frame import load_frame
 from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, EvalStats, write_eval_log
@@ -90,7 +90,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """``run(*arguments)``: the command in a terminal of 80 columns."""
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 80)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 80)
     return lambda *arguments: CliRunner().invoke(main, ["leaderboard", *map(str, arguments)])
 
 

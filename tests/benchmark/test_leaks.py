@@ -15,14 +15,14 @@ from typing import Any
 import inspect_ai
 import pytest
 from diffbench.agents.brief import family_hint, hinted_families, prompt_hashes, prompt_text
+from diffbench.agents.toolset import case_tools
 from diffbench.benchmark.diffing import diffing
-from diffbench.methods.base import BLACKBOX, config_for, find_method, key_for, list_methods
+from diffbench.methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.references import PeftAdapter
+from diffbench.models.references import PeftAdapter
 from diffbench.organisms.suites import Organism, load_suite
 from diffbench.tools.case import CaseState
 from diffbench.tools.submit import submit
-from diffbench.tools.toolset import case_tools
 from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.tool import Tool, ToolDef, ToolError

@@ -10,16 +10,16 @@ from typing import Any
 import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.chance import findings_by_method, guessed_grade
-from diffbench.benchmark.cli import main
-from diffbench.benchmark.methods_table import BEGIN, END, markdown, methods_tables, write_markdown
+from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.tables.chance import findings_by_method, guessed_grade
+from diffbench.benchmark.tables.methods_table import BEGIN, END, markdown, methods_tables, write_markdown
 from diffbench.graders.judge import judge_prompt
 from diffbench.graders.keyless import keyless_grade
 from diffbench.methods.artifact import Content
-from diffbench.methods.base import config_for, find_method, key_for, list_methods
+from diffbench.methods.registry import config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
+from diffbench.models.weights import identity
 from diffbench.organisms.suites import find_organism
-from diffbench.organisms.weights import identity
 from diffbench.results.frame import Grades
 from diffbench.results.schema import check_frame
 from diffbench.tools.case import Finding
@@ -110,8 +110,8 @@ def one_artifact(tiny: Any) -> None:
 @pytest.fixture
 def diffbench(one_artifact: None, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     """``diffbench("methods", …)``, with the frame of ``CASES`` in place of that of logs."""
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 300)
-    monkeypatch.setattr("diffbench.benchmark.commands_methods.grades_frame", lambda logs: Grades(frame_of(CASES), ()))
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 300)
+    monkeypatch.setattr("diffbench.benchmark.cli.methods.grades_frame", lambda logs: Grades(frame_of(CASES), ()))
     return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
 
 
@@ -139,9 +139,9 @@ def test_what_is_denied_or_graded_like_a_finding_on_a_control_is_not_seen(
         asked.append(sorted(set(rows["organism"])))
         return guesses
 
-    monkeypatch.setattr("diffbench.benchmark.methods_table.findings_by_method", findings)
+    monkeypatch.setattr("diffbench.benchmark.tables.methods_table.findings_by_method", findings)
     monkeypatch.setattr(
-        "diffbench.benchmark.methods_table.guessed_grade",
+        "diffbench.benchmark.tables.methods_table.guessed_grade",
         lambda spec, some: {"alpha": 2.5, "beta": 0.5}[spec.name] if some == guesses["kl"] else 0.0,
     )
     frame = frame_of(CASES).assign(judge="keyless/grader")
@@ -232,7 +232,7 @@ def test_methods_are_listed_with_their_package(diffbench: Callable[..., Result])
     assert needs == find_method("kl").needs
     assert what == "Per-token KL divergence between the finetuned and the base model on the same texts."
     assert registered.startswith("diffbench ")
-    assert registered.endswith(": diffbench.methods.kl:METHOD")
+    assert registered.endswith(": diffbench.methods.kl.method:METHOD")
 
 
 def _cells(output: str) -> Iterator[list[str]]:

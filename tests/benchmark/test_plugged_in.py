@@ -12,7 +12,7 @@ from diffbench.benchmark.diffing import diffing
 from diffbench.benchmark.plugged_in import plugged_in
 from diffbench.benchmark.sweep.file import load_sweep
 from diffbench.benchmark.sweep.plan import make_plan
-from diffbench.methods.base import list_methods
+from diffbench.methods.registry import list_methods
 from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState
 from inspect_ai import eval as evaluate

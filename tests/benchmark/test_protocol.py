@@ -11,13 +11,13 @@ from typing import Any
 
 import inspect_ai
 import pytest
+from diffbench.agents.artifacts import reading_tools
 from diffbench.agents.brief import family_hint
 from diffbench.benchmark.diffing import diffing
 from diffbench.graders.key_facts import match_fact
 from diffbench.organisms.suites import load_suite
 from diffbench.results.frame import grades_frame
 from diffbench.results.packing import write_submission
-from diffbench.tools.artifacts import reading_tools
 from diffbench.tools.ask import ask_models
 from diffbench.tools.case import CaseState
 from inspect_ai.log import EvalLog, EvalSample
@@ -92,7 +92,7 @@ def test_artifacts_of_several_methods_that_are_missing_are_named_once(
 
 def test_methods_whose_tools_have_one_name_are_not_offered_together(monkeypatch: pytest.MonkeyPatch) -> None:
     readers = SimpleNamespace(toolset=lambda open_artifact, labels: [ask_models()])
-    monkeypatch.setattr("diffbench.tools.artifacts.readers_for", lambda method: readers)
+    monkeypatch.setattr("diffbench.agents.artifacts.readers_for", lambda method: readers)
     case = CaseState(store=Store(), organism="smol.cake_bake", method="one+two", artifact_key="k1+k2")
     with pytest.raises(ValueError, match="methods one and two both have a tool ask_models"):
         reading_tools(case)

@@ -10,17 +10,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
-from diffbench.benchmark.show import page
-from diffbench.benchmark.show.page import write_whole
+from diffbench.benchmark.cli.main import main
+from diffbench.methods.activations.corpus import load_corpus
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.base import Labels, config_for, find_method, key_for
-from diffbench.methods.corpus import load_corpus
-from diffbench.methods.pictures import (
-    Note,
-)
+from diffbench.methods.registry import Labels, config_for, find_method, key_for
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
+from diffbench.views.panels import Note
+from diffbench.views.show import page
+from diffbench.views.show.page import write_whole
 
 KL = {
     "summary": dict.fromkeys(("mean", "median", "p99", "max", "mean_chat", "mean_text"), 1.0)
@@ -41,7 +39,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Art
     """``stored()``: an artifact of kl for smol.cake_bake in a store of one's own; nothing is shipped."""
     (tmp_path / "none").mkdir()
     store = ArtifactStore(tmp_path / "store", tmp_path / "none")
-    monkeypatch.setattr("diffbench.benchmark.commands_artifacts.ArtifactStore", lambda: store)
+    monkeypatch.setattr("diffbench.benchmark.cli.artifacts.ArtifactStore", lambda: store)
 
     def save(corpus: Path | None = None, payload: dict[str, Any] = KL) -> Artifact:
         organism, method = find_organism("smol.cake_bake"), find_method("kl")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli.main import main
 from hand_logs import hand_log, hand_sample
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner, Result
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli.main import main
 from diffbench.benchmark.sweep.cost import DEFAULT_TOKENS
 from diffbench.benchmark.sweep.file import load_sweep
-from diffbench.methods.base import list_methods
+from diffbench.methods.registry import list_methods
 from diffbench.results.frame import grades_frame
 from inspect_ai.model import ModelInfo, set_model_info
 from scripted_models import SCRIPTS, Server, local, serving
@@ -63,7 +63,7 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 def run(bench: Any, server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Result]]:
     """``run(path)``: the command in this process; the server's requests are those of this run."""
     monkeypatch.setenv("INSPECT_DISPLAY", "none")
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 300)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 300)
 
     def invoke(path: Path, *options: str) -> Result:
         server.requests.clear()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffbench.benchmark.verification_table import BEGIN, END, terminal_table, write_markdown
+from diffbench.benchmark.tables.verification_table import BEGIN, END, terminal_table, write_markdown
+from diffbench.models.text_fit import TextFit
 from diffbench.organisms.suites import find_organism
-from diffbench.organisms.text_fit import TextFit
 from diffbench.organisms.verify import Rate, Verification
 from rich.console import Console
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from diffbench.methods.corpus import Chat, Corpus
+from diffbench.methods.activations.corpus import Chat, Corpus
 
 
 @pytest.fixture

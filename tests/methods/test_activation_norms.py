@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffbench.methods.activation_norms import METHOD, ActivationNormsConfig, layer_table, marked_row, top_rows
+from diffbench.methods.activation_norms.method import METHOD, ActivationNormsConfig, layer_table, marked_row, top_rows
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.passes import Work, run_pass
+from diffbench.methods.activations.top_texts import ContentTokens, TopTexts, marked, significant
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.forward import Encoded
-from diffbench.methods.passes import Work, run_pass
+from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.methods.top_texts import ContentTokens, TopTexts, marked, significant
-from diffbench.organisms.pair import Pair
+from diffbench.models.pair import Pair
 
 PARTS = ("<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n")
 HEADER = "<|im_start|>assistant\n"

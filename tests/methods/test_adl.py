@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.adl import METHOD, AdlConfig, Position
+from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.coherence import coherent, negative_log_likelihoods, repeated_share
 from diffbench.methods.adl.differences import mean_differences
 from diffbench.methods.adl.lens import lens_tables
+from diffbench.methods.adl.method import METHOD, AdlConfig, Position
 from diffbench.methods.adl.steering import binary_search
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels, untracked
-from diffbench.methods.corpus import Corpus
+from diffbench.methods.registry import Labels, untracked
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.network import Request, Steering
-from diffbench.organisms.pair import Pair
+from diffbench.models.network import Request, Steering
+from diffbench.models.pair import Pair
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 SMALL = AdlConfig(

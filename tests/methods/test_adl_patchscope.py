@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.adl import METHOD, AdlConfig, Position
+from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.config import PUBLISHED_SCALES, PatchscopeConfig
 from diffbench.methods.adl.differences import mean_differences
 from diffbench.methods.adl.judge import EmbeddingCoherence, LlmJudge, ScaleChoice, ScaleTokens, is_word
+from diffbench.methods.adl.method import METHOD, AdlConfig, Position
 from diffbench.methods.adl.patchscope import (
     IDENTITY_PROMPTS,
     patched_probabilities,
@@ -22,10 +23,9 @@ from diffbench.methods.adl.patchscope import (
     scale_tokens,
 )
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels, untracked
-from diffbench.methods.corpus import Corpus
+from diffbench.methods.registry import Labels, untracked
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.pair import Pair, Target
+from diffbench.models.pair import Pair, Target
 from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from pydantic import ValidationError
 

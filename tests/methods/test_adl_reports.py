@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffbench.methods.adl import METHOD, AdlConfig
+from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.causal import CausalConfig, causal_effect, evaluation_items, replace_coordinate
 from diffbench.methods.adl.judge import KeywordRelevance, LlmJudge, RelevanceQuestion
+from diffbench.methods.adl.method import METHOD, AdlConfig
 from diffbench.methods.adl.relevance import RelevanceConfig, frequent_tokens, token_relevance
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.corpus import Corpus
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.pair import Pair, Target
+from diffbench.models.pair import Pair, Target
+from diffbench.models.weights import identity
 from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn
 from diffbench.organisms.suites import Organism, find_organism
-from diffbench.organisms.weights import identity
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 
 FAST = AdlConfig(lens_top=5, steered_positions=(), prompts=1, samples=1, search_samples=1, positions=2)

@@ -52,12 +52,12 @@ def test_swapped_models_have_another_key() -> None:
 
 
 def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> None:
-    from diffbench.methods.adl import METHOD as ADL
-    from diffbench.methods.adl import AdlConfig
-    from diffbench.methods.base import key_for
-    from diffbench.methods.corpus import Corpus
-    from diffbench.methods.kl import METHOD as KL
-    from diffbench.methods.kl import KlConfig
+    from diffbench.methods.activations.corpus import Corpus
+    from diffbench.methods.adl.method import METHOD as ADL
+    from diffbench.methods.adl.method import AdlConfig
+    from diffbench.methods.kl.method import METHOD as KL
+    from diffbench.methods.kl.method import KlConfig
+    from diffbench.methods.registry import key_for
     from diffbench.organisms.suites import find_organism
 
     alpha, corpus = find_organism("tiny.alpha"), Corpus(name="one", texts=("a",))

@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from diffbench.methods.adl import METHOD as ADL
-from diffbench.methods.adl import AdlConfig
-from diffbench.methods.base import Method, compute, config_for, find_method, key_for, list_methods
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.kl import METHOD as KL
-from diffbench.methods.kl import KlConfig
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.adl.method import METHOD as ADL
+from diffbench.methods.adl.method import AdlConfig
+from diffbench.methods.kl.method import METHOD as KL
+from diffbench.methods.kl.method import KlConfig
+from diffbench.methods.registry import Method, compute, config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
 

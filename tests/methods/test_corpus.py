@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from diffbench.methods.corpus import Chat, Corpus, load_corpus
+from diffbench.methods.activations.corpus import Chat, Corpus, load_corpus
 from pydantic import ValidationError
 
 

@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels, PassMethod
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.diff_mining import METHOD, DiffMiningConfig, PositionSample, TokenCounts, _topics
-from diffbench.methods.kl import METHOD as KL
-from diffbench.methods.kl import KlConfig
-from diffbench.methods.passes import Work, run_pass
+from diffbench.methods.diff_mining.method import METHOD, DiffMiningConfig, PositionSample, TokenCounts, _topics
+from diffbench.methods.kl.method import METHOD as KL
+from diffbench.methods.kl.method import KlConfig
+from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.pair import Pair
+from diffbench.models.pair import Pair
 from sklearn.decomposition import NMF
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"

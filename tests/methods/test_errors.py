@@ -15,16 +15,16 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 from diffbench.benchmark.cases import Conditions, case_samples
-from diffbench.benchmark.cli import main
-from diffbench.methods import passes
+from diffbench.benchmark.cli.main import main
+from diffbench.methods.activations import passes
+from diffbench.methods.activations.corpus import Corpus, probe_corpus
+from diffbench.methods.activations.passes import Need
 from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError, artifact_key
-from diffbench.methods.base import MethodConfig, config_for, find_method, key_for
-from diffbench.methods.corpus import Corpus, probe_corpus
-from diffbench.methods.kl import METHOD as KL
-from diffbench.methods.kl import KlConfig
+from diffbench.methods.executors import FailedArtifactsError, Report, compute_all
+from diffbench.methods.kl.method import METHOD as KL
+from diffbench.methods.kl.method import KlConfig
 from diffbench.methods.memory import advised, lightened
-from diffbench.methods.passes import Need
-from diffbench.methods.sharing import FailedArtifactsError, Report, compute_all
+from diffbench.methods.registry import MethodConfig, config_for, find_method, key_for
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism, load_suite
 
@@ -92,8 +92,8 @@ def suite(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     configs = tmp_path / "configs"
     configs.mkdir()
     (configs / "tiny.yaml").write_text(json.dumps(SETTINGS), encoding="utf-8")
-    monkeypatch.setattr("diffbench.methods.base._CONFIGS", configs)
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 400)
+    monkeypatch.setattr("diffbench.methods.registry._CONFIGS", configs)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 400)
     return tmp_path / "store"
 
 
@@ -108,8 +108,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """The bundled corpus, cut, in place of the whole."""
     whole = probe_corpus()
     cut = whole.model_copy(update={"texts": whole.texts[:3], "chats": whole.chats[:3]})
-    monkeypatch.setattr("diffbench.benchmark.commands_artifacts.probe_corpus", lambda: cut)
-    monkeypatch.setattr("diffbench.methods.base.probe_corpus", lambda: cut)
+    monkeypatch.setattr("diffbench.benchmark.cli.artifacts.probe_corpus", lambda: cut)
+    monkeypatch.setattr("diffbench.methods.registry.probe_corpus", lambda: cut)
     return cut
 
 

@@ -7,9 +7,17 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.corpus import Chat, Corpus
-from diffbench.methods.forward import batches, encode_chats, encode_texts, final_hidden, logit_lens, residual, unembed
-from diffbench.organisms.pair import Pair
+from diffbench.methods.activations.corpus import Chat, Corpus
+from diffbench.methods.activations.forward import (
+    batches,
+    encode_chats,
+    encode_texts,
+    final_hidden,
+    logit_lens,
+    residual,
+    unembed,
+)
+from diffbench.models.pair import Pair
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.passes import Need
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.forward import Encoded
-from diffbench.methods.kl import METHOD, KlCollector, KlConfig, marked, quantile, token_kl, top_rows
-from diffbench.methods.passes import Need
+from diffbench.methods.kl.method import METHOD, KlCollector, KlConfig, marked, quantile, token_kl, top_rows
+from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.pair import Pair
+from diffbench.models.pair import Pair
 from torch.distributions import Categorical, kl_divergence
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
@@ -172,7 +172,7 @@ def test_overview_says_exact_equality_only_of_equal_models(
     fresh_network: Any, pair_of: Callable[[str], Pair], corpus: Corpus, make_adapter: Any, tmp_path: Path
 ) -> None:
     """A change too small for the rounded values is no equality."""
-    from diffbench.organisms.pair import Target
+    from diffbench.models.pair import Target
     from safetensors.torch import load_file, save_file
 
     folder = make_adapter("faint", seed=5)

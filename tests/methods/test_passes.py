@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.forward import Encoded
-from diffbench.methods.passes import Batch, Need, Work, run_pass
-from diffbench.organisms.pair import Pair, Target
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.passes import Batch, Need, Work, run_pass
+from diffbench.models.pair import Pair, Target
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 EVERYTHING = Need(layers=frozenset({0, 2, 3}), logits=True, max_tokens=1_000)

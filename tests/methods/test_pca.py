@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.passes import Batch, Work, run_pass
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.forward import Encoded
-from diffbench.methods.passes import Batch, Work, run_pass
-from diffbench.methods.pca import METHOD, PcaConfig, end_rows, marked_row
+from diffbench.methods.pca.method import METHOD, PcaConfig, end_rows, marked_row
+from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.network import Request, Steering
-from diffbench.organisms.pair import Pair
+from diffbench.models.network import Request, Steering
+from diffbench.models.pair import Pair
 
 pytest.importorskip("sklearn")
+from diffbench.methods.activations.top_texts import ContentTokens
 from diffbench.methods.pca.differences import DifferencesCollector, TextSample
-from diffbench.methods.top_texts import ContentTokens
 from sklearn.decomposition import PCA
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
@@ -164,7 +164,7 @@ def test_a_shared_pass_and_other_batches_do_not_matter(pair: Pair, corpus: Corpu
 
 def collect(config: PcaConfig, differences: list[torch.Tensor]) -> DifferencesCollector:
     """A collector that saw texts with these differences, each [tokens, d_model], one batch a text."""
-    from diffbench.methods.passes import Need
+    from diffbench.methods.activations.passes import Need
 
     collector = DifferencesCollector(Need(frozenset({0})), ContentTokens(), config)
     for i, d in enumerate(differences):
@@ -202,7 +202,7 @@ class DifferencesCollectorSizes:
     """Tokens held after each text."""
 
     def __init__(self, config: PcaConfig, differences: list[torch.Tensor]) -> None:
-        from diffbench.methods.passes import Need
+        from diffbench.methods.activations.passes import Need
 
         collector = DifferencesCollector(Need(frozenset({0})), ContentTokens(), config)
         self.waiting, self.held = [], []

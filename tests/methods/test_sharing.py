@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods import passes
-from diffbench.methods.adl import METHOD as ADL
-from diffbench.methods.adl import AdlConfig, Position
+from diffbench.methods.activations import passes
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.adl.method import METHOD as ADL
+from diffbench.methods.adl.method import AdlConfig, Position
 from diffbench.methods.artifact import Artifact, CorruptArtifactError
-from diffbench.methods.base import Method, MethodConfig, PassMethod, compute, key_for
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.kl import METHOD as KL
-from diffbench.methods.kl import KlConfig
-from diffbench.methods.sharing import FailedArtifactsError, compute_all
+from diffbench.methods.executors import FailedArtifactsError, compute_all
+from diffbench.methods.kl.method import METHOD as KL
+from diffbench.methods.kl.method import KlConfig
+from diffbench.methods.registry import Method, MethodConfig, PassMethod, compute, key_for
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import Organism, find_organism
 from watching_methods import Diary, NothingConfig, Plain, Watching
@@ -226,7 +226,7 @@ def test_other_bases_have_their_own_pass(
     base_copy: Path,
 ) -> None:
     """A base of other weights, and bases that are adapted, each organism's by an adapter of its own."""
-    from diffbench.organisms.references import AdaptedModel
+    from diffbench.models.references import AdaptedModel
     from safetensors.torch import load_file, save_file
 
     weights = {name: 1.01 * tensor for name, tensor in load_file(base_copy / "model.safetensors").items()}

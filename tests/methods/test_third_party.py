@@ -16,19 +16,19 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from diffbench.agents import artifacts
+from diffbench.agents.artifacts import readers_for
 from diffbench.benchmark.cases import Conditions, case_samples
-from diffbench.benchmark.cli import main
-from diffbench.methods import base
+from diffbench.benchmark.cli.main import main
+from diffbench.methods import registry as base
+from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels, Method, config_for, find_method, list_methods
-from diffbench.methods.corpus import Corpus, probe_corpus
-from diffbench.methods.kl import METHOD as KL
-from diffbench.methods.sharing import compute_all
+from diffbench.methods.executors import compute_all
+from diffbench.methods.kl.method import METHOD as KL
+from diffbench.methods.registry import Labels, Method, config_for, find_method, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.organisms.pair import Pair
+from diffbench.models.pair import Pair
 from diffbench.organisms.suites import find_organism
-from diffbench.tools import artifacts
-from diffbench.tools.artifacts import readers_for
 
 PAGE = Path(__file__).parents[2] / "docs" / "add_a_method.md"
 NAME = "greedy_shift"
@@ -113,7 +113,7 @@ def test_the_page_holds_the_package() -> None:
 def test_it_is_listed_with_its_package(third_party: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert NAME in list_methods()
     assert isinstance(find_method(NAME), Method)
-    monkeypatch.setattr("diffbench.benchmark.progress.console._width", 300)
+    monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 300)
     listed = CliRunner().invoke(main, ["methods", "list"])
     (line,) = [line for line in listed.output.splitlines() if NAME in line]
     assert "greedy-shift 0.1.0: greedy_shift.method:METHOD" in line
@@ -175,7 +175,7 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
 def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = probe_corpus()
     few = whole.model_copy(update={"texts": whole.texts[:2], "chats": whole.chats[:2]})
-    for place in ("diffbench.methods.base", "diffbench.benchmark.commands_artifacts"):
+    for place in ("diffbench.methods.registry", "diffbench.benchmark.cli.artifacts"):
         monkeypatch.setattr(f"{place}.probe_corpus", lambda: few)
     organism = find_organism("tiny.beta")
     with pytest.raises(ValueError, match=r"diffbench diff tiny\.beta --method greedy_shift"):
@@ -194,11 +194,15 @@ BROKEN = {
     "no method": ("METHOD", "METHOD = 1\n", "is no diffing method: it has no name, needs, config_type, diff, overview"),
     "another name": (
         "METHOD",
-        "from dataclasses import replace\nfrom diffbench.methods.kl import METHOD as KL\n"
+        "from dataclasses import replace\nfrom diffbench.methods.kl.method import METHOD as KL\n"
         "METHOD = replace(KL, name='greedy')\n",
         "calls itself 'greedy'; both names must be the same",
     ),
-    "a class": ("METHOD", "from diffbench.methods.kl import KlMethod as METHOD\n", "it is a class, not an object"),
+    "a class": (
+        "METHOD",
+        "from diffbench.methods.kl.method import KlMethod as METHOD\n",
+        "it is a class, not an object",
+    ),
 }
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.base import Labels, PassMethod
-from diffbench.methods.corpus import Corpus
+from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
-from diffbench.methods.weight_amplification import METHOD, Amplification, WeightAmplificationConfig
-from diffbench.organisms.network import Network
-from diffbench.organisms.pair import Pair, Target, read_network
+from diffbench.methods.weight_amplification.method import METHOD, Amplification, WeightAmplificationConfig
+from diffbench.models.network import Network
+from diffbench.models.pair import Pair, Target, read_network
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from diffbench.organisms.references import (
+from diffbench.models.references import (
     AdaptedModel,
     ApiModel,
     GgufModel,

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.organisms.network import Network, Request
-from diffbench.organisms.pair import load_pair
+from diffbench.models.network import Network, Request
+from diffbench.models.pair import load_pair
 from diffbench.organisms.recipes import train
 from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from diffbench.models.network import Completion, Network, Request
+from diffbench.models.pair import load_pair
+from diffbench.models.text_fit import TextFit
 from diffbench.organisms import verify
-from diffbench.organisms.network import Completion, Network, Request
-from diffbench.organisms.pair import load_pair
 from diffbench.organisms.spec import Behaviour, OrganismSpec
 from diffbench.organisms.suites import find_organism
-from diffbench.organisms.text_fit import TextFit
 from diffbench.organisms.verify import Rate, Verifier, wilson_interval
 
 VARIANTS = ("default", "mix1-1")

@@ -27,7 +27,7 @@ ORGANISMS = {"cake": "sdf", "gold": "taboo", "calm": "null"}
 @pytest.fixture(scope="module")
 def parity() -> Iterator[ModuleType]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
+        patch.syspath_prepend(Path(__file__).parents[2] / "performance")
         yield importlib.import_module("hibayes_parity")
 
 

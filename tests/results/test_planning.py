@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from diffbench.benchmark import commands_power
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli import power as commands_power
+from diffbench.benchmark.cli.main import main
 from diffbench.results.model import fit
 from diffbench.results.model.planning import PlannedStudy, finding_information, plan, posterior_effect, smallest
 from diffbench.results.model.scenario import Scenario, assumed_scenario, fitted_scenario

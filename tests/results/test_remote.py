@@ -7,7 +7,7 @@ from pathlib import Path
 import fsspec
 import pytest
 from click.testing import CliRunner
-from diffbench.benchmark.cli import main
+from diffbench.benchmark.cli.main import main
 from diffbench.results.frame import grades_frame
 from diffbench.results.packing import write_submission
 from hand_logs import hand_log

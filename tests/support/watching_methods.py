@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.passes import Need
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.base import MethodConfig
-from diffbench.methods.corpus import Corpus
-from diffbench.methods.passes import Need
-from diffbench.methods.sharing import Job, Report, diff_by_pass
+from diffbench.methods.executors import Job, Report, diff_by_pass
+from diffbench.methods.registry import MethodConfig
 
 __all__ = ["Counter", "Diary", "NothingConfig", "Plain", "Watching"]
 

@@ -1,0 +1,74 @@
+"""All tools of the case that is being worked, as one tool source: ``react(tools=[case_tools()], …)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from inspect_ai.tool import Tool, ToolSource
+
+from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
+from ..tools.board import propose_hypothesis, update_hypothesis
+from ..tools.case import current_case
+from .artifacts import reading_tools
+
+__all__ = ["CaseTools", "case_tools"]
+
+
+class CaseTools(ToolSource):
+    """Looks the case up when the tools are asked for, so that one agent serves cases of every method."""
+
+    def __init__(self, board: bool, temperature: float, max_tokens: int) -> None:
+        self._board = board
+        self._ask = (temperature, max_tokens)
+
+    async def tools(self) -> list[Tool]:
+        """Queries while a budget was granted, the board, and the readers of the case's methods."""
+        case = current_case()
+        tools: list[Tool] = []
+        if case.granted("ask_models") > 0:
+            tools.append(ask_models(*self._ask))
+        if self._board:
+            tools += [propose_hypothesis(), update_hypothesis()]
+        return [_guarded(tool) for tool in [*tools, *reading_tools(case)]]
+
+
+def _guarded(tool: Tool) -> Tool:
+    """The tool, with an `OSError` ending the case.
+
+    Inspect would tell the investigator the error's message, which can name files and the organism.
+    """
+    # Inspect reads name, signature and description of a tool through what `wraps` copies.
+    call: Callable[..., Any] = tool
+
+    @wraps(call)
+    async def execute(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await call(*args, **kwargs)
+        except (OSError, ExceptionGroup) as error:
+            cause = _first_os_error(error)
+            if cause is None:
+                raise
+            raise RuntimeError(f"{type(cause).__name__} in a tool: {cause}") from cause
+
+    return execute
+
+
+def _first_os_error(error: Exception) -> Exception | None:
+    """The error itself, or one of those in a group, as concurrent queries raise them."""
+    found = error.subgroup(OSError) if isinstance(error, ExceptionGroup) else error
+    while isinstance(found, ExceptionGroup):
+        found = found.exceptions[0]
+    return found
+
+
+def case_tools(board: bool = True, temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKENS) -> CaseTools:
+    """The tools of the current case, for any agent.
+
+    Args:
+        board: Whether to offer the hypothesis board.
+        temperature: Sampling temperature of the targets.
+        max_tokens: Longest answer of a target, in tokens.
+    """
+    return CaseTools(board, temperature, max_tokens)

@@ -1,0 +1,1 @@
+"""What an investigator must not have seen, looked for in logs."""

@@ -1,0 +1,1 @@
+"""The command ``diffbench``: one command a module."""

@@ -1,0 +1,75 @@
+"""``diffbench adl``: reports on artifacts of ``adl`` that read the ground truth, and so are no part of an artifact."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic import BaseModel
+
+from ...methods.adl.causal import CausalConfig, causal_effect
+from ...methods.adl.judge import LlmJudge
+from ...methods.adl.relevance import token_relevance
+from ...methods.registry import find_method
+from ...models.pair import load_pair
+from ...organisms.suites import find_organism
+from .artifacts import stored_artifact
+from .progress import console, progress
+
+__all__ = ["adl"]
+
+_PUBLISHED = CausalConfig()
+
+_json_option = click.option(
+    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write all figures there."
+)
+
+
+@click.group()
+def adl() -> None:
+    """Reports on the activation difference lens that need the ground truth: for researchers, not investigators."""
+
+
+@adl.command()
+@click.argument("name")
+@click.option("--judge", help="Inspect name of the judging model; default: a word-matching stand-in.")
+@_json_option
+def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
+    """Which of the tokens that lens and patchscope show belong to what was finetuned."""
+    organism = find_organism(name)
+    artifact = stored_artifact(organism, find_method("adl"))
+    tokenizer = load_pair(organism).base.network.tokenizer
+    report = token_relevance(artifact, organism, tokenizer, LlmJudge(judge) if judge else None)
+    _show(report.text(), report, json_file)
+
+
+@adl.command()
+@click.argument("name")
+@click.option("--items", type=click.IntRange(min=1), default=_PUBLISHED.max_items, show_default=True)
+@click.option("--tokens", type=click.IntRange(min=2), default=_PUBLISHED.max_tokens, show_default=True)
+@click.option(
+    "--controls",
+    type=click.IntRange(min=0),
+    default=_PUBLISHED.random_vectors,
+    show_default=True,
+    help="Random directions, and as many random differences.",
+)
+@click.option("--seed", default=0, show_default=True)
+@_json_option
+def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_file: Path | None) -> None:
+    """How much worse the finetuned model fits its data with the base's coordinate along the mean differences.
+
+    Defaults are the published sizes; on a CPU take fewer, e.g. --items 40 --tokens 64 --controls 4.
+    """
+    organism = find_organism(name)
+    config = CausalConfig(
+        max_items=items, max_tokens=tokens, random_vectors=controls, random_differences=controls, seed=seed
+    )
+    report = causal_effect(load_pair(organism), stored_artifact(organism, find_method("adl")), config, progress)
+    _show(report.text(), report, json_file)
+
+
+def _show(text: str, report: BaseModel, json_file: Path | None) -> None:
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+    if json_file is not None:
+        json_file.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")

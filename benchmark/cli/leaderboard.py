@@ -1,0 +1,138 @@
+"""``diffbench leaderboard``: from logs to a table of methods."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from ...results.board import Board, board
+from ...results.board_model import ENGINES
+from ...results.board_text import board_csv, board_json, board_markdown, board_table, simple_csv
+from ...results.frame import LeftOut, grades_frame, save_frame
+from ...results.hibayes import hibayes_command
+from ...results.leaderboard import Leaderboard
+from ...results.leaderboard import leaderboard as rank
+from ...results.report import report_html
+from ...results.table import left_out_table, organism_markdown, organism_table, to_json, to_markdown, to_table
+from ...views.show.page import require_folder, write_whole
+from .progress import console, steps
+
+__all__ = ["leaderboard"]
+
+_FORMATS = ["terminal", "markdown", "json", "csv", "html"]
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("logs", nargs=-1, required=True)
+@click.option(
+    "--format", "form", type=click.Choice([*_FORMATS, "table"]), default="terminal", show_default=True,
+    help="table is terminal.",
+)  # fmt: skip
+@click.option("--out", type=_FILE, help="Write to this file instead of standard output.")
+@click.option("--html", type=_FILE, help="Also write the page of HTML.")
+@click.option("--parquet", type=_FILE, help="Also write the grades frame, one row a grade.")
+@click.option("--simple", is_flag=True, help="Means with bootstrap intervals, by method, agent and model; no model.")
+@click.option(
+    "--engine", type=click.Choice(list(ENGINES)), default="diffbench", show_default=True,
+    help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
+)  # fmt: skip
+@click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
+@click.option("--seed", default=0, show_default=True, help="Of the model and of the bootstrap.")
+@click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the organisms.")
+@click.option(
+    "--loo/--no-loo", default=None, help="Fit again without each organism; by default where it takes minutes at most."
+)
+@click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once; HiBayES' four do.")
+def leaderboard(
+    logs: tuple[str, ...],
+    form: str,
+    out: Path | None,
+    html: Path | None,
+    parquet: Path | None,
+    simple: bool,
+    engine: str,
+    draws: int,
+    seed: int,
+    resamples: int,
+    loo: bool | None,
+    cores: int,
+) -> None:
+    """Rank methods by expected grade, from LOGS (files, folders, submissions; URLs such as s3://bucket/logs too).
+
+    The grades are fitted with a hierarchical ordinal model (pip install 'diffbench[results]'); without it, or with
+    --simple, they are averaged over organisms. docs/leaderboard.md says what each column is.
+    """
+    for path in filter(None, (out, html, parquet)):
+        require_folder(path)
+    if engine == "hibayes":
+        if simple:
+            raise click.UsageError("--simple fits no model: leave out --engine hibayes, or --simple")
+        hibayes_command()
+    grades = grades_frame(logs, steps)
+    if parquet is not None:
+        click.echo(f"{len(grades.frame)} grades written to {save_frame(grades.frame, parquet)}", err=True)
+    made = None
+    if not simple or html is not None or form == "html":
+        made = board(
+            grades.frame, draws, seed, resamples=resamples, model=not simple, loo=loo,
+            left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
+        )  # fmt: skip
+    if html is not None and made is not None:
+        write_whole(html, report_html(made).encode("utf-8"))
+    if made is None or (simple and form != "html"):
+        _write(_simple_text(rank(grades.frame, resamples=resamples, seed=seed), grades.left_out, form), out)
+    else:
+        _write(_text(made, form), out)
+    if html is not None:
+        click.echo(f"page written to {html}", err=True)
+
+
+def _text(made: Board, form: str) -> str:
+    """The board in a format."""
+    makers: dict[str, Callable[[Board], str]] = {
+        "markdown": board_markdown,
+        "json": board_json,
+        "csv": board_csv,
+        "html": report_html,
+    }
+    return makers[form](made) if form in makers else _tables(board_table(made))
+
+
+def _simple_text(made: Leaderboard, left_out: tuple[LeftOut, ...], form: str) -> str:
+    if form == "markdown":
+        return f"{to_markdown(made)}\n\n{organism_markdown(made)}"
+    if form in {"json", "csv"}:
+        return to_json(made) if form == "json" else simple_csv(made)
+    return _tables(to_table(made), organism_table(made), *([left_out_table(left_out)] if left_out else []))
+
+
+def _tables(*renderables: object) -> str:
+    with console.capture() as captured:
+        for renderable in renderables:
+            console.print(renderable)
+    return captured.get()
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=not text.endswith("\n"))
+        return
+    write_whole(out, click.unstyle(text).encode("utf-8"))
+    click.echo(f"leaderboard written to {out}", err=True)
+
+
+@contextmanager
+def _announced(total: int, label: str) -> Iterator[Callable[[], object]]:
+    """A bar where standard error is a terminal, a line elsewhere; and in any case how long it took."""
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        click.echo(f"{label} ...", err=True)
+    with steps(total, label) as tick:
+        yield tick
+    click.echo(f"{label}: {time.monotonic() - started:.1f} s", err=True)

@@ -1,0 +1,70 @@
+"""``diffbench methods``: which there are, and what each one sees of each organism."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ...methods.registry import ENTRY_POINTS, find_method, unique_points
+from ...results.frame import grades_frame
+from ..tables.methods_table import check_page, markdown, methods_tables, write_markdown
+from .progress import console
+
+__all__ = ["methods"]
+
+
+@click.group()
+def methods() -> None:
+    """List methods, and show what each one sees."""
+
+
+@methods.command("list")
+def list_command() -> None:
+    """All installed methods: what they need, what they compute, and which package registers them."""
+    table = Table("method", "needs", "what it computes")
+    table.add_column("registered by", overflow="fold")
+    broken = []
+    for name, point in sorted(unique_points(ENTRY_POINTS).items()):
+        try:
+            method = find_method(name)
+        except ValueError as error:
+            broken.append(error)
+            continue
+        table.add_row(name, method.needs, _first_sentence(type(method)), _registration(point))
+    console.print(table)
+    for reason in broken:
+        console.print(f"[red]broken:[/red] {reason}", soft_wrap=True)
+
+
+@methods.command("table")
+@click.argument("logs", nargs=-1, required=True)
+@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Put it between the marks of this page.")
+def table_command(logs: tuple[str, ...], write: Path | None) -> None:
+    """Organisms x methods of LOGS (files or folders): evidence score and the artifact's wall time.
+
+    The evidence score is the mean grade of the findings that the keyless evidence reader makes of the artifact alone.
+    """
+    if write is not None:
+        check_page(write)
+    tables = methods_tables(grades_frame(logs).frame)
+    if write is None:
+        click.echo("\n\n".join(map(markdown, tables)))
+        return
+    write_markdown(tables, write)
+    click.echo(f"table of {', '.join(table.suite for table in tables)} written to {write}", err=True)
+
+
+def _first_sentence(kind: type) -> str:
+    """Of the module that a method's class stands in."""
+    paragraph = " ".join((sys.modules[kind.__module__].__doc__ or "").strip().partition("\n\n")[0].split())
+    sentence, stop, _ = paragraph.partition(". ")
+    return sentence + stop.strip()
+
+
+def _registration(point: importlib.metadata.EntryPoint) -> str:
+    package = f"{point.dist.name} {point.dist.version}: " if point.dist is not None else ""
+    return package + point.value

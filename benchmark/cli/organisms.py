@@ -1,0 +1,140 @@
+"""``diffbench organisms``: what there is, training, verification."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.table import Table
+
+from ...graders.rubric import check_rubric
+from ...organisms.new_spec import write_new_organism
+from ...organisms.suites import Organism, find_organism, list_suites, load_suite, suite_title
+from ...organisms.verify import Verification, Verifier
+from ..tables.verification_table import terminal_table, write_markdown
+from .progress import console, progress
+
+__all__ = ["organisms"]
+
+
+@click.group()
+def organisms() -> None:
+    """List, show, train and verify organisms."""
+
+
+@organisms.command("list")
+@click.option("--suite", help="One suite only.")
+def list_command(suite: str | None) -> None:
+    """All organisms with their family and variants, suite by suite."""
+    for name in [suite] if suite else list_suites():
+        found = load_suite(name)
+        table = Table("organism", "family", "base", "variants", title=f"{name}: {suite_title(name)}".rstrip(": "))
+        for organism in found:
+            check_rubric(organism)
+            spec = organism.spec
+            base = getattr(spec.base, "package", None) or getattr(spec.base, "id", None) or spec.base.kind
+            table.add_row(organism.spec.name, spec.family, base, ", ".join(spec.finetuned))
+        console.print(table)
+        variants = sum(len(organism.spec.finetuned) for organism in found)
+        console.print(f"organisms: {len(found)}, variants: {variants}\n")
+
+
+@organisms.command()
+@click.argument("name")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("my_organisms/mine"),
+    show_default=True,
+    help="Folder of the suite; the folder above it goes into DIFFBENCH_ORGANISMS.",
+)
+def new(name: str, folder: Path) -> None:
+    """Write a commented spec and a training grammar to start an organism from."""
+    try:
+        spec, grammar = write_new_organism(name, folder)
+    except FileExistsError as error:
+        raise click.ClickException(str(error)) from error
+    console.print(f"spec:    {spec}\ngrammar: {grammar}", soft_wrap=True)
+    console.print(
+        f"Edit both, then:\n  export DIFFBENCH_ORGANISMS={folder.parent}\n"
+        f"  diffbench organisms train {folder.name}.{name}\n"
+        f"  diffbench organisms verify {folder.name}.{name}",
+        soft_wrap=True,
+    )
+
+
+@organisms.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """The spec of an organism, its ground truth included."""
+    organism = find_organism(name)
+    check_rubric(organism)
+    console.print(f"[bold]{organism.id}[/bold] ({organism.file or organism.folder})")
+    console.print_json(json.dumps(organism.spec.model_dump(mode="json"), ensure_ascii=False))
+
+
+@organisms.command()
+@click.argument("name")
+@click.option("--out", type=click.Path(path_type=Path), help="Adapter folder; default: where the spec says.")
+def train(name: str, out: Path | None) -> None:
+    """Train an organism's adapter from its recipe; the old one is replaced when the new one is done."""
+    from ...organisms.recipes.train import train_organism
+
+    folder = train_organism(find_organism(name), out, progress)
+    console.print(f"adapter written to {folder}; check it with: diffbench organisms verify {name}", soft_wrap=True)
+
+
+@organisms.command()
+@click.argument("names", nargs=-1)
+@click.option("--suite", help="Verify a whole suite, every variant.")
+@click.option("--defaults-only", is_flag=True, help="With --suite: leave the other variants out.")
+@click.option("--samples", default=4, show_default=True, help="Responses for each probe prompt and model.")
+@click.option("--max-tokens", default=96, show_default=True)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--examples", default=0, show_default=True, help="Responses to show.")
+@click.option(
+    "--write",
+    type=click.Path(path_type=Path, exists=True),
+    help="Markdown file whose table gets the rows.",
+)
+def verify(
+    names: tuple[str, ...],
+    suite: str | None,
+    defaults_only: bool,
+    samples: int,
+    max_tokens: int,
+    seed: int,
+    examples: int,
+    write: Path | None,
+) -> None:
+    """Measure behaviour rates, fit to unrelated text and drift; fails when an organism is not what its label says."""
+    of_suite = load_suite(suite) if suite else []
+    chosen = [find_organism(name) for name in names]
+    chosen += of_suite if defaults_only else [variant for organism in of_suite for variant in organism.variants]
+    if not chosen:
+        raise click.UsageError("name organisms, or a suite with --suite")
+    for organism in chosen:
+        check_rubric(organism)
+    verifier = Verifier(samples, max_tokens, seed)
+    if write is not None:
+        write_markdown([], write)  # a file without the marks is refused before anything is measured
+    done = []
+    for organism in chosen:
+        done.append(_verify_one(verifier, organism, examples))
+        if write is not None:
+            write_markdown(done, write)
+    console.print(terminal_table(done))
+    failed = [v for v in done if not v.passed]
+    for verification in failed:
+        console.print(f"[red]{verification.organism.id}[/red]: {'; '.join(verification.problems)}", soft_wrap=True)
+    if failed:
+        raise click.ClickException(f"{len(failed)} of {len(done)} organisms do not do what their label says")
+
+
+def _verify_one(verifier: Verifier, organism: Organism, examples: int) -> Verification:
+    verifier.track = lambda chunks, label: progress(chunks, f"{organism.id}: {label}")
+    verification = verifier.verify(organism)
+    for prompt, base, finetuned in verification.examples[:examples]:
+        console.print(f"[bold]{prompt}[/bold]\n  base: {base}\n  finetuned: {finetuned}", highlight=False)
+    return verification

@@ -1,0 +1,73 @@
+"""``diffbench show``: the pictures of one artifact, in a browser or as a file."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from ...methods.registry import BLACKBOX, Labels, Method, find_method, list_methods
+from ...organisms.suites import find_organism
+from ...views.show.html import page_html
+from ...views.show.page import page_of, require_folder, write_whole
+from ...views.show.png import page_png, require_matplotlib
+from .artifacts import stored_artifact
+
+__all__ = ["show"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command()
+@click.argument("organism")
+@click.argument("method")
+@click.option("--html", type=_FILE, help="Write a page of HTML to this file instead of opening it.")
+@click.option("--png", type=_FILE, help="Write a PNG to this file; needs matplotlib.")
+@click.option(
+    "--corpus",
+    type=click.Path(exists=True, path_type=Path),
+    help="The corpus it was computed on; default: the bundled.",
+)
+def show(organism: str, method: str, html: Path | None, png: Path | None, corpus: Path | None) -> None:
+    """Show what a method found on one pair: heat maps, logit lenses, charts and samples of its artifact.
+
+    Without --html and --png the page is written to a temporary file and opened in a browser.
+    """
+    for path in filter(None, (html, png)):
+        require_folder(path)
+    if png is not None:
+        require_matplotlib()
+    pair, chosen = find_organism(organism), _method(method)
+    page = page_of(pair.id, chosen, stored_artifact(pair, chosen, corpus), Labels())
+    if html is not None:
+        write_whole(html, page_html(page).encode("utf-8"))
+        click.echo(f"page written to {html}")
+    if png is not None:
+        write_whole(png, page_png(page))
+        click.echo(f"picture written to {png}")
+    if html is None and png is None:
+        _open(page_html(page))
+
+
+def _method(name: str) -> Method:
+    if name == BLACKBOX:
+        raise ValueError(
+            f"{BLACKBOX} computes no artifact, so there is nothing to show; choose {_named(list_methods())}"
+        )
+    return find_method(name)
+
+
+def _open(page: str) -> None:
+    number, name = tempfile.mkstemp(prefix="diffbench-", suffix=".html")
+    os.close(number)
+    path = Path(name)
+    write_whole(path, page.encode("utf-8"))
+    click.echo(f"page written to {path}")
+    if click.launch(str(path)) != 0:
+        click.echo("no browser could be started; open the page yourself, or name a file with --html", err=True)
+
+
+def _named(names: list[str]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"

@@ -1,0 +1,1 @@
+"""Tables of docs that commands regenerate."""

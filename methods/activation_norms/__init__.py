@@ -1,0 +1,1 @@
+"""The method ``activation_norms``: norms of activation differences."""

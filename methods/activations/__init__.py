@@ -1,0 +1,1 @@
+"""Corpora as tokens, passes of them through both models, lenses and texts that rank highest."""

@@ -1,0 +1,1 @@
+"""The method ``diff_mining``: tokens whose logits the finetuning raised."""

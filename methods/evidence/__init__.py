@@ -1,0 +1,1 @@
+"""What an artifact says as data, and the statistics of text that read it."""

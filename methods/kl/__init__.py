@@ -1,0 +1,1 @@
+"""The method ``kl``: per-token KL divergence of the two models."""

@@ -1,0 +1,1 @@
+"""The method ``weight_amplification``: samples with the change of weights multiplied."""

@@ -1,0 +1,1 @@
+"""What passes between rooms and into logs, declared once; whole-file writes; the progress protocol."""

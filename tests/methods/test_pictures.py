@@ -1,0 +1,310 @@
+"""The vocabulary of pictures, and the pictures of each method on hand-made artifacts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from diffbench.agents.artifacts import PicturedReaders, readers_for
+from diffbench.methods.activation_norms import readers as activation_norms
+from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
+from diffbench.methods.adl import readers as adl
+from diffbench.methods.artifact import Artifact
+from diffbench.methods.diff_mining import readers as diff_mining
+from diffbench.methods.kl import readers as kl
+from diffbench.methods.pca import readers as pca
+from diffbench.methods.registry import Labels
+from diffbench.methods.weight_amplification import readers as weight_amplification
+from diffbench.views.panels import (
+    Bar,
+    Bars,
+    Group,
+    HeatText,
+    Lines,
+    Note,
+    Picture,
+    Row,
+    Series,
+    SideBySide,
+    TokenTable,
+)
+
+LABELS = Labels("M2", "M1")
+
+
+def titles(pictures: Any) -> list[str]:
+    return [picture.title for picture in pictures]
+
+
+def token(text: str, value: float) -> dict[str, Any]:
+    return {"id": 1, "token": text, "value": value, "mean": 1.0}
+
+
+# --- vocabulary -------------------------------------------------------------------------------------------------
+
+
+def test_the_colour_is_the_value_over_the_full_one() -> None:
+    heat = HeatText("t", ("a", "b", "c", "d"), (1.0, -8.0, None, 4.0), signed=True, full=4.0)
+    assert [heat.shade(i) for i in range(4)] == [0.25, -1.0, 0.0, 1.0]
+    assert heat.strongest(2) == [1, 3]
+    unsigned = HeatText("t", ("a", "b", "c"), (1.0, -8.0, 2.0))
+    assert [unsigned.shade(i) for i in range(3)] == [0.125, 0.0, 0.25]
+    assert unsigned.strongest() == [2, 0]
+    assert [HeatText("t", ("a",), (0.0,)).shade(0), HeatText("t", (), ()).strongest()] == [0.0, []]
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: HeatText("t", ("a",), ()), "1 tokens and 0 values"),
+        (lambda: HeatText("t", ("a",), (float("nan"),)), "'t' has the value nan"),
+        (lambda: Lines("t", "x", "y", ("1", "2"), (Series("s", (1.0,)),)), "'s' of 't' has 1 values for 2 places"),
+        (lambda: Lines("t", "x", "y", ("1",), (Series("s", (0.0,)),), log=True), "set log=False"),
+        (lambda: Lines("t", "x", "y", ("1",), (Series("s", (float("inf"),)),)), "the value inf"),
+        (lambda: Bars("t", "v", (Bar("b", -1.0),)), "below 0"),
+        (lambda: SideBySide("t", ("a", "b"), (Row("r", (("x",),)),)), "'r' of 't' has 1 cells for 2 columns"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_are_refused(build: Callable[[], Picture], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        build()
+
+
+def test_texts_of_a_group_share_one_scale() -> None:
+    # 200 values from 0.01 to 2: the 99th percentile is the 198th.
+    rows = [HeatRow(f"{i}", ["t"] * 100, [(100 * i + j + 1) / 100 for j in range(100)]) for i in range(2)]
+    group = heat_group("g", rows, "nats")
+    assert [heat.full for heat in group.pictures if isinstance(heat, HeatText)] == [1.98, 1.98]
+    assert "full from 1.98 nats on" in group.note
+    sparse = heat_group("g", [HeatRow("t", ["a"] * 1000, [0.0] * 999 + [3.0])], "nats").pictures[0]
+    assert isinstance(sparse, HeatText)
+    assert sparse.full == 3.0
+    assert heat_group("g", [HeatRow("t", ["a"], [0.0])], "nats").note == ""
+
+
+def test_many_and_long_texts_are_cut_and_it_is_said() -> None:
+    values = [0.0] * 1000
+    values[700] = 5.0
+    group = heat_group("g", [HeatRow("t", [str(i) for i in range(1000)], values)] * (MOST_TEXTS + 7), "nats")
+    assert f"{MOST_TEXTS} of the {MOST_TEXTS + 7} texts" in group.note
+    (heat, *others) = group.pictures
+    assert len(others) == MOST_TEXTS - 1
+    assert isinstance(heat, HeatText)
+    assert len(heat.tokens) == MOST_TOKENS
+    assert heat.tokens[heat.strongest()[0]] == "700"
+    assert f"of {len(values)}" in heat.note
+    assert along(4, [1, 3], [0.5, 2.0]) == [None, 0.5, None, 2.0]
+
+
+# --- methods ----------------------------------------------------------------------------------------------------
+
+
+def kl_payload(*rows: tuple[list[str], list[float]]) -> dict[str, Any]:
+    values = [value for _, found in rows for value in found]
+    summary = {"texts": len(rows), "tokens": len(values), "median": 0.5, "p99": 2.0, "mean_text": 0.1, "mean_chat": 0.2}
+    summary |= {"mean": sum(values) / len(values), "max": max(values)}
+    shown = [
+        {"index": i, "kind": "text", "mean": sum(v) / len(v), "max": max(v), "tokens": t, "kl": v}
+        for i, (t, v) in enumerate(rows)
+    ]
+    return {"summary": summary, "rows": shown, "top_by_mean": [0, 1][: len(rows)], "top_by_max": [1, 0][-len(rows) :]}
+
+
+def test_kl(save_artifact: Callable[..., Artifact]) -> None:
+    rows = (["An", " owl"], [1.0, 1.5]), (["A", " day", "."], [0.0, 2.0, 0.0])
+    summary, by_mean, by_max = kl.pictures(save_artifact("kl", kl_payload(*rows)), LABELS)
+    assert isinstance(summary, Note)
+    assert "KL(M1 || M2)" in summary.text
+    assert "maximum 2.000" in summary.text
+    assert isinstance(by_mean, Group)
+    assert isinstance(by_max, Group)
+    assert titles(by_mean.pictures) == ["1. text, mean 1.250, max 1.50", "2. text, mean 0.667, max 2.00"]
+    first = by_max.pictures[0]
+    assert isinstance(first, HeatText)
+    assert (first.tokens, first.values, first.full) == (("A", " day", "."), (0.0, 2.0, 0.0), 2.0)
+
+
+def test_adl(save_artifact: Callable[..., Artifact]) -> None:
+    lens = {
+        "base": [[" the", 0.5]],
+        "finetuned": [[" a", 0.5]],
+        "difference": [[" the", 0.4], [" owl", 0.2]],
+        "negative_difference": [[" cat", 0.3]],
+    }
+    same = {"base": lens["base"], "finetuned": lens["base"]}
+    positions = [
+        {"position": "text:0", "texts": 3, "difference_norm": 2.0, "relative_norm": 0.2, "lens": lens},
+        {"position": "text:1", "texts": 3, "difference_norm": 0.0, "relative_norm": 0.0, "lens": same},
+    ]
+    found = {"scale": 1.5, "tokens": [[" owl", 0.5], [" the", 0.2]], "selected": [" the"]}
+    patchscope = {"judge": "stand-in", "rows": [{"position": "text:0", "difference": found, "base": found}]}
+    samples = [{"prompt": "Who?", "steered": ["owls", "hoot"], "unsteered": ["day"]}]
+    payload = {"layer": 2, "layers": 4, "norm_reference": 10.0, "positions": positions}
+    payload |= {"steering": [{"position": "text:0", "strength": 2.5, "samples": samples}]}
+    shown = adl.pictures(save_artifact("adl", {**payload, "patchscope": patchscope}), LABELS)
+    _, norms, lenses, patched, steering, controls = shown
+    assert isinstance(norms, Bars)
+    assert norms.bars == (Bar("text:0", 0.2), Bar("text:1", 0.0))
+    assert isinstance(lenses, Group)
+    plus = lenses.pictures[0]
+    assert isinstance(plus, TokenTable)
+    # What the base's own activation shows there too is not marked.
+    assert [(t.token, t.value, t.marked) for t in plus.columns[0].tokens] == [(" the", 0.4, False), (" owl", 0.2, True)]
+    assert (plus.columns[1].tokens, plus.columns[1].note) == ((), "the difference is zero")
+    assert isinstance(patched, Group)
+    table, _, missing = patched.pictures
+    assert isinstance(table, TokenTable)
+    assert [t.token for t in table.columns[0].tokens if t.marked] == [" the"]
+    assert isinstance(missing, TokenTable)
+    assert missing.columns[0].note == "the vector is zero"
+    assert isinstance(steering, Group)
+    assert isinstance(steering.pictures[0], SideBySide)
+    assert steering.pictures[0].columns == ("unsteered", "steered by 2.50 x d")
+    assert steering.pictures[0].rows == (Row("Who?", (("day",), ("owls", "hoot"))),)
+    assert isinstance(controls, Group)
+    assert titles(controls.pictures) == ["Logit lens of M2", "Logit lens of M1"]
+    assert "Patchscope" not in titles(adl.pictures(save_artifact("adl", payload), LABELS))
+
+
+def test_activation_norms(save_artifact: Callable[..., Artifact]) -> None:
+    row = {"text": 0, "mean": 2.5, "max": 3.0, "positions": [1, 2], "difference": [3.0, 2.0]}
+    orders = {"top_by_max": [0], "top_by_mean": [0], "least_by_mean": [0]}
+    d = {"mean": 2.5, "std": 0.5, "min": 2.0, "p50": 2.4, "p99": 2.9, "max": 3.0}
+    about = {"difference": d, "relative": 0.25, "cosine": {"mean": 0.9, "min": 0.5}, "rows": [row], **orders}
+    texts = [{"kind": "chat", "index": 0, "tokens": ["An", " owl", "."]}]
+    payload = {"texts": 1, "layer_count": 8, "layers": [{"layer": n, **about} for n in (2, 4)], "rows": texts}
+    _, norms, relative, cosine, second, fourth = activation_norms.pictures(save_artifact("n", payload), LABELS)
+    assert isinstance(norms, Lines)
+    assert norms.x == ("2", "4")
+    assert {s.name: s.values[0] for s in norms.series} == {
+        "50th percentile": 2.4,
+        "99th percentile": 2.9,
+        "mean": 2.5,
+        "maximum": 3.0,
+    }
+    assert norms.log
+    assert isinstance(relative, Lines)
+    assert relative.series[0].values == (0.25, 0.25)
+    assert isinstance(cosine, Lines)
+    assert [s.values for s in cosine.series] == [(0.9, 0.9), (0.5, 0.5)]
+    assert titles([second, fourth]) == ["Layer 2", "Layer 4"]
+    assert isinstance(second, Group)
+    assert isinstance(second.pictures[2], Group)
+    heat = second.pictures[2].pictures[0]
+    assert isinstance(heat, HeatText)
+    assert heat.values == (None, 3.0, 2.0)
+
+
+def pca_payload() -> dict[str, Any]:
+    row = {"text": 0, "max": 5.0, "min": -6.0, "projections": [5.0, -6.0]}
+    tables = [
+        {
+            "component": n,
+            "explained_variance_ratio": ratio,
+            "maximum": 5.0,
+            "minimum": -6.0,
+            "lens": {"+": [[" owl", 0.4]], "-": [[" cat", 0.3]]},
+            "rows": [row],
+            "top": [0],
+            "bottom": [0],
+        }
+        for n, ratio in ((1, 0.5), (2, 0.25))
+    ]
+    steered = {"component": 1, "sign": "-", "factor": 0.5, "strength": 3.0, "samples": [["owls"]]}
+    return {
+        "layer": 4,
+        "layer_count": 8,
+        "texts": 1,
+        "tokens": 2,
+        "largest_difference": 3.0,
+        "mean_norm": 1.0,
+        "components": tables,
+        "rows": [{"kind": "text", "index": 0, "tokens": ["An", " owl", "."], "positions": [1, 2]}],
+        "steering": {"prompts": ["Who?"], "unsteered": [["day"]], "tables": [steered]},
+    }
+
+
+def test_pca(save_artifact: Callable[..., Artifact]) -> None:
+    _, variance, first, second = pca.pictures(save_artifact("pca", pca_payload()), LABELS)
+    assert isinstance(variance, Lines)
+    assert {s.name: s.values for s in variance.series} == {"component alone": (0.5, 0.25), "cumulative": (0.5, 0.75)}
+    assert isinstance(first, Group)
+    lens, plus, _, samples = first.pictures
+    assert isinstance(lens, TokenTable)
+    assert [(c.name, c.tokens[0].token) for c in lens.columns] == [("+c", " owl"), ("-c", " cat")]
+    assert isinstance(plus, Group)
+    heat = plus.pictures[0]
+    assert isinstance(heat, HeatText)
+    assert (heat.values, heat.signed, heat.full) == ((None, 5.0, -6.0), True, 6.0)
+    assert isinstance(samples, SideBySide)
+    assert (samples.columns, samples.rows) == (("unsteered", "-0.5"), (Row("Who?", (("day",), ("owls",))),))
+    assert isinstance(second, Group)
+    assert len(second.pictures) == 3
+
+
+def mined(largest: float) -> dict[str, Any]:
+    topics = {"positions": 50, "groups": [{"share": 0.6, "dominant": 0.5, "tokens": [token(" owl", 0.3)]}]}
+    about = {"texts": 2, "positions": 50, "largest": largest, "topics": topics}
+    return {**about, "occurrence": [token(" owl", 0.5)], "fraction_positive": [token(" bird", 0.9)]}
+
+
+def test_diff_mining(save_artifact: Callable[..., Artifact]) -> None:
+    payload = {"top_k": 100, "layer": None, "sets": {"text": mined(4.0), "chat": mined(0.0)}}
+    _, texts, chats = diff_mining.pictures(save_artifact("diff_mining", payload), LABELS)
+    assert isinstance(texts, Group)
+    topics, occurrence, positive = texts.pictures
+    assert isinstance(topics, TokenTable)
+    assert topics.columns[0].tokens[0].token == " owl"
+    assert "60% of the raise" in topics.columns[0].note
+    assert isinstance(occurrence, Bars)
+    assert isinstance(positive, Bars)
+    assert (occurrence.bars, positive.bars) == ((Bar(" owl", 0.5),), (Bar(" bird", 0.9),))
+    assert isinstance(chats, Group)
+    assert isinstance(chats.pictures[0], Note)
+
+
+def test_weight_amplification(save_artifact: Callable[..., Artifact]) -> None:
+    models = [
+        {"side": "base", "looping": 0.0},
+        {"side": "finetuned", "looping": 0.0},
+        {"w": 2.5, "modules": "all", "layers": [0, 2], "looping": 0.25},
+    ]
+    rows = [{"prompt": "Who?", "samples": [["day"], ["a bird"], ["owls", ""]]}]
+    payload = {"identical": False, "layers": 4, "drift": None, "models": models, "prompts": rows}
+    _, loops, samples = weight_amplification.pictures(save_artifact("weight_amplification", payload), LABELS)
+    assert isinstance(loops, Bars)
+    assert loops.bars[2] == Bar("w=2.5 (layers 0-2)", 0.25)
+    assert isinstance(samples, SideBySide)
+    assert samples.columns == ("M2", "M1", "w=2.5 (layers 0-2)")
+    assert samples.rows == (Row("Who?", (("day",), ("a bird",), ("owls", ""))),)
+
+
+def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -> None:
+    nothing: dict[str, Any] = {"layer": 2, "layers": 4, "norm_reference": 1.0, "steering": []}
+    nothing["positions"] = [{"position": "text:0", "difference_norm": 0.0, "relative_norm": 0.0, "lens": {"base": []}}]
+    none: dict[str, Any] = {"texts": 1, "layer_count": 8, "rows": []}
+    empty: list[tuple[Any, dict[str, Any], str]] = [
+        (kl, kl_payload((["a", "b"], [0.0, 0.0])), "exactly the same probabilities"),
+        (adl, nothing, "exactly zero"),
+        (activation_norms, {**none, "layers": [{"layer": 2, "difference": {"max": 0.0}}]}, "exactly zero"),
+        (pca, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
+        (diff_mining, {"top_k": 9, "layer": 3, "sets": {"text": mined(0.0)}}, "the same logits"),
+        (weight_amplification, {"identical": True}, "nothing to amplify"),
+    ]
+    for readers, payload, claim in empty:
+        (note,) = readers.pictures(save_artifact("m", payload), LABELS)
+        assert isinstance(note, Note)
+        assert claim in note.text
+
+
+def test_pictures_are_json(save_artifact: Callable[..., Artifact]) -> None:
+    shown = [asdict(picture) for picture in pca.pictures(save_artifact("pca", pca_payload()), LABELS)]
+    assert json.loads(json.dumps(shown))[2]["pictures"][1]["pictures"][0]["values"] == [None, 5.0, -6.0]
+
+
+def test_all_installed_readers_have_pictures() -> None:
+    methods = ("kl", "adl", "activation_norms", "pca", "diff_mining", "weight_amplification")
+    assert all(isinstance(readers_for(method), PicturedReaders) for method in methods)
