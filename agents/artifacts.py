@@ -14,7 +14,7 @@ from ..methods.artifact import Artifact
 from ..methods.registry import BLACKBOX, Labels, find_method, load_point, unique_points
 from ..methods.store import ArtifactStore
 from ..tools.case import CaseState
-from ..views.panels import Picture
+from ..views.panels import Panel
 
 __all__ = [
     "Evidence",
@@ -72,7 +72,7 @@ class Readers(Protocol):
 class PicturedReaders(Readers, Protocol):
     """A module of readers that also has pictures; of one without, ``diffbench show`` shows the method's overview."""
 
-    def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+    def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """What a person looks at, the most telling picture first."""
         ...
 

@@ -15,7 +15,7 @@ Verdict: TypeAlias = Literal["changed", "no_narrow_change", "inconclusive"]
 
 FindingSource: TypeAlias = Literal["none", "submit", "forced", "completion", "reader", "refused"]
 """How a finding came: by the submit tool, in the last forced turn, parsed from the completion of an agent without the
-submit tool, or from the artifact alone. ``refused``: there is none, as the model refused. ``none``: there is none yet."""
+submit tool, or from the artifact alone. ``refused``: the model refused. ``none``: there is none yet."""
 
 
 class Finding(Frozen):

@@ -1,4 +1,4 @@
-"""The vocabulary of pictures: what a person looks at for one artifact, as plain data.
+"""The vocabulary of panels: what a person looks at for one artifact, as plain data.
 
 Nothing here draws. All classes hold strings, numbers and tuples only, so that ``dataclasses.asdict`` gives JSON.
 """
@@ -17,6 +17,7 @@ __all__ = [
     "HeatText",
     "Lines",
     "Note",
+    "Panel",
     "Picture",
     "RankedToken",
     "Row",
@@ -219,16 +220,17 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures under one heading."""
+    """Panels under one heading."""
 
     title: str
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Panel, ...]
     note: str = ""
     shown: int | None = None
-    """Pictures that are not folded away; None for all."""
+    """Panels that are not folded away; None for all."""
 
 
-Picture: TypeAlias = Note | HeatText | Lines | Bars | TokenTable | SideBySide | Group
+Panel: TypeAlias = Note | HeatText | Lines | Bars | TokenTable | SideBySide | Group
+Picture = Panel
 
 
 def _require_finite(title: str, values: Iterable[float | None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from ...views.panels import Group, Lines, Note, Picture, Series
+from ...views.panels import Group, Lines, Note, Panel, Series
 from ..activations.heat import HeatRow, along, heat_group
 from ..artifact import Artifact
 from ..registry import Labels
@@ -16,7 +16,7 @@ __all__ = ["pictures"]
 _UNIT = "norm of the difference"
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """Norm and cosine by layer, then for each layer its top texts by mean and by maximum, and the least ones."""
     payload = artifact.payload()
     tables = payload["layers"]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from ...views.panels import Bar, Bars, Group, Note, Picture, RankedToken, Row, SideBySide, TokenColumn, TokenTable
+from ...views.panels import Bar, Bars, Group, Note, Panel, RankedToken, Row, SideBySide, TokenColumn, TokenTable
 from ..artifact import Artifact
 from ..registry import Labels
 
@@ -19,7 +19,7 @@ _CONTROL_TOKENS = 20
 _LEAST_POSITIONS = 3
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """Norms, lens of the difference, patchscope, steered samples, and last the controls."""
     payload = artifact.payload()
     rows = payload["positions"]
@@ -67,7 +67,7 @@ def _lens(rows: Sequence[dict[str, Any]], key: str, name: str) -> TokenTable:
     return TokenTable(f"Logit lens of {name}", "probability", tuple(columns), mark if difference else "")
 
 
-def _patchscope(table: dict[str, Any] | None, labels: Labels) -> list[Picture]:
+def _patchscope(table: dict[str, Any] | None, labels: Labels) -> list[Panel]:
     if not table:
         return []
     sources = (
@@ -96,7 +96,7 @@ def _patched(rows: Sequence[dict[str, Any]], source: str, title: str) -> TokenTa
     return TokenTable(title, "probability", tuple(columns), "found by the judge to belong together")
 
 
-def _steering(tables: Sequence[dict[str, Any]], labels: Labels) -> list[Picture]:
+def _steering(tables: Sequence[dict[str, Any]], labels: Labels) -> list[Panel]:
     pictures = tuple(
         SideBySide(
             f"Samples of {labels.finetuned}, steered at {table['position']}",

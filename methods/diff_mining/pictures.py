@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ...views.panels import Bar, Bars, Group, Note, Picture, RankedToken, TokenColumn, TokenTable
+from ...views.panels import Bar, Bars, Group, Note, Panel, RankedToken, TokenColumn, TokenTable
 from ..artifact import Artifact
 from ..registry import Labels
 from .method import KINDS, ORDERINGS
@@ -18,7 +18,7 @@ _VALUES = {
 }
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """For texts and for chats the topics and both orderings."""
     payload = artifact.payload()
     sets = payload["sets"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from ...views.panels import Note, Picture
+from ...views.panels import Note, Panel
 from ..activations.heat import HeatRow, heat_group
 from ..artifact import Artifact
 from ..registry import Labels
@@ -14,7 +14,7 @@ from .method import top_rows
 __all__ = ["pictures"]
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """A summary, then the top texts by mean and by maximum."""
     payload = artifact.payload()
     total = payload["summary"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from ...views.panels import Group, Lines, Note, Picture, RankedToken, Row, Series, SideBySide, TokenColumn, TokenTable
+from ...views.panels import Group, Lines, Note, Panel, RankedToken, Row, Series, SideBySide, TokenColumn, TokenTable
 from ..activations.heat import HeatRow, along, heat_group
 from ..artifact import Artifact
 from ..registry import Labels
@@ -17,7 +17,7 @@ __all__ = ["pictures"]
 _TOKENS = 40
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """Explained variance, then for each component its lens, its extreme texts and its samples."""
     payload = artifact.payload()
     said = (

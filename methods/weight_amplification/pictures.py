@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...views.panels import Bar, Bars, Note, Picture, Row, SideBySide
+from ...views.panels import Bar, Bars, Note, Panel, Row, SideBySide
 from ..artifact import Artifact
 from ..registry import Labels
 from .method import described
@@ -12,7 +12,7 @@ from .method import described
 __all__ = ["pictures"]
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Picture]:
+def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
     """What was amplified, how often the samples loop, and the samples by prompt."""
     payload = artifact.payload()
     b, f = labels.base, labels.finetuned

@@ -25,7 +25,7 @@ from diffbench.views.panels import (
     HeatText,
     Lines,
     Note,
-    Picture,
+    Panel,
     Row,
     Series,
     SideBySide,
@@ -68,7 +68,7 @@ def test_the_colour_is_the_value_over_the_full_one() -> None:
         (lambda: SideBySide("t", ("a", "b"), (Row("r", (("x",),)),)), "'r' of 't' has 1 cells for 2 columns"),
     ],
 )
-def test_pictures_that_cannot_be_drawn_are_refused(build: Callable[[], Picture], message: str) -> None:
+def test_pictures_that_cannot_be_drawn_are_refused(build: Callable[[], Panel], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         build()
 

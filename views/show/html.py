@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from html import escape
 from importlib.resources import files
 
-from ..panels import Bars, Group, HeatText, Lines, Note, Picture, RankedToken, Row, SideBySide, TokenTable
+from ..panels import Bars, Group, HeatText, Lines, Note, Panel, RankedToken, Row, SideBySide, TokenTable
 from .charts import COLOURS, DASHES, line_chart, marker
 from .page import NEWLINE, Page, printable, shown_token
 
@@ -42,11 +42,11 @@ def page_html(page: Page) -> str:
     )
 
 
-def _contents(pictures: Sequence[Picture]) -> str:
+def _contents(pictures: Sequence[Panel]) -> str:
     return f'<nav aria-labelledby="contents"><b id="contents">Contents</b>{_entries(pictures, "p", 2)}</nav>'
 
 
-def _entries(pictures: Sequence[Picture], prefix: str, levels: int) -> str:
+def _entries(pictures: Sequence[Panel], prefix: str, levels: int) -> str:
     """Links to pictures and to what groups hold; single heat texts would drown all others."""
     items = []
     for i, picture in enumerate(pictures, 1):
@@ -58,7 +58,7 @@ def _entries(pictures: Sequence[Picture], prefix: str, levels: int) -> str:
     return f"<ul>{''.join(items)}</ul>" if items else ""
 
 
-def _picture(picture: Picture, level: int, place: str) -> str:
+def _picture(picture: Panel, level: int, place: str) -> str:
     heading = f'<h{min(level, 6)} id="{place}">{_text(picture.title)}</h{min(level, 6)}>'
     if isinstance(picture, Group):
         inner = [_picture(part, level + 1, f"{place}-{i}") for i, part in enumerate(picture.pictures, 1)]

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...agents.artifacts import PicturedReaders, readers_for
 from ...methods.artifact import Artifact
 from ...methods.registry import Labels, Method
-from ..panels import Note, Picture
+from ..panels import Note, Panel
 
 __all__ = ["NEWLINE", "Page", "page_of", "printable", "require_folder", "shown_token", "write_whole"]
 
@@ -31,7 +31,7 @@ class Page:
     """What the artifact is, as names and values."""
     notes: tuple[str, ...]
     """What was scaled down or stood in for."""
-    pictures: tuple[Picture, ...]
+    pictures: tuple[Panel, ...]
 
 
 def page_of(organism: str, method: Method, artifact: Artifact, labels: Labels) -> Page:

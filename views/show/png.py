@@ -6,7 +6,7 @@ import io
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..panels import Bars, Group, HeatText, Lines, Note, Picture, RankedToken, SideBySide, TokenColumn, TokenTable
+from ..panels import Bars, Group, HeatText, Lines, Note, Panel, RankedToken, SideBySide, TokenColumn, TokenTable
 from .page import NEWLINE, Page, shown_token
 from .sheet import COLUMNS, Sheet
 
@@ -60,7 +60,7 @@ def require_matplotlib() -> None:
         raise ModuleNotFoundError("--png needs matplotlib, which is not installed (--html needs nothing)") from error
 
 
-def _draw(sheet: Sheet, picture: Picture, size: float) -> None:
+def _draw(sheet: Sheet, picture: Panel, size: float) -> None:
     sheet.skip(0.5 if isinstance(picture, HeatText) else 1)
     sheet.write(picture.title, bold=True, size=1 if isinstance(picture, HeatText) else size)
     if not isinstance(picture, Note) and picture.note:
