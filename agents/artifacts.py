@@ -11,7 +11,8 @@ from typing import Protocol, runtime_checkable
 from inspect_ai.tool import Tool, ToolDef
 
 from ..methods.artifact import Artifact
-from ..methods.registry import BLACKBOX, Labels, find_method, load_point, unique_points
+from ..methods.contract import Method
+from ..methods.registry import BLACKBOX, Labels, find_method, list_methods, load_point, unique_points
 from ..methods.store import ArtifactStore
 from ..tools.case import CaseState
 from ..views.panels import Panel
@@ -83,6 +84,9 @@ def readers_for(method: str) -> Readers | None:
     Raises:
         ValueError: When a third party's readers cannot be loaded or lack a part.
     """
+    # A method of the new contract is its own readers.
+    if method in list_methods() and isinstance(found := find_method(method), Method):
+        return found
     point = _entry_points().get(method)
     if point is None:
         return None
@@ -98,8 +102,13 @@ def spending_tools(methods: Sequence[str]) -> tuple[str, ...]:
 
     Of a method's readers they are its module's ``SPENDING``; a module without it has free tools only.
     """
-    named = [tool for method in methods for tool in getattr(readers_for(method), "SPENDING", ())]
+    named = [tool for method in methods for tool in _spending(readers_for(method))]
     return tuple(dict.fromkeys(["ask_models", *named]))
+
+
+def _spending(readers: Readers | None) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(readers, "spending", None) or getattr(readers, "SPENDING", ())
+    return found
 
 
 def reading_tools(case: CaseState) -> list[Tool]:

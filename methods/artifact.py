@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..models.weights import file_sha256
+from .contract import Payload
 
 if TYPE_CHECKING:
     import torch
+
+P = TypeVar("P", bound="Payload")
 
 __all__ = ["FORMAT_VERSION", "Artifact", "Content", "CorruptArtifactError", "Manifest", "artifact_key"]
 
@@ -63,8 +66,8 @@ class Manifest(BaseModel):
 class Content:
     """What a method computed, before it is stored."""
 
-    payload: Mapping[str, Any]
-    """JSON-compatible; all that is read by tools."""
+    payload: Payload | Mapping[str, Any]
+    """All that is read by tools."""
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -101,13 +104,32 @@ class Artifact:
         """Name of the artifact in a store."""
         return self.manifest.key
 
-    def payload(self) -> dict[str, Any]:
-        """The JSON payload; the same object to all who ask, so that it is to be read only.
+    @overload
+    def payload(self) -> dict[str, Any]: ...
+
+    @overload
+    def payload(self, kind: type[P]) -> P: ...
+
+    def payload(self, kind: type[Payload] | None = None) -> Any:
+        """The payload; decoded once and then the same object to all who ask.
+
+        Args:
+            kind: The method's payload type.
 
         Raises:
-            CorruptArtifactError: When the file is missing or its hash differs.
+            CorruptArtifactError: When the file is missing, differs from its hash, or is no payload of that kind.
         """
-        return _decoded(self._checked(PAYLOAD), self.manifest.files[PAYLOAD])
+        path = self._checked(PAYLOAD)
+        if kind is None:
+            return _decoded(path, self.manifest.files[PAYLOAD])
+        try:
+            return _validated(path, self.manifest.files[PAYLOAD], kind)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(map(str, first["loc"]))
+            raise CorruptArtifactError(
+                self.folder, f"{PAYLOAD} is no {kind.__name__} ({place}: {first['msg']})"
+            ) from error
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors; empty when the method keeps none.
@@ -150,6 +172,11 @@ def _decoded(path: Path, sha256: str) -> dict[str, Any]:  # noqa: ARG001 - the c
     """A payload, decoded once: the overview and each call of a reader ask for it."""
     data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return data
+
+
+@lru_cache(maxsize=64)
+def _validated(path: Path, sha256: str, kind: type[P]) -> P:  # noqa: ARG001 - the content, as part of the cache's key
+    return kind.model_validate_json(path.read_bytes())
 
 
 def artifact_key(

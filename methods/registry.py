@@ -5,21 +5,23 @@ from __future__ import annotations
 import importlib.metadata
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, runtime_checkable
 
 import psutil
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ..models.pair import Pair, load_pair
 from ..models.weights import identity
-from ..organisms.suites import Organism, settings_suite, unknown_name
+from ..organisms.suites import Organism, settings_suite
+from ..records.errors import unknown_name
+from ..records.progress import Track, untracked
 from .activations.corpus import Corpus, probe_corpus
 from .artifact import Artifact, Content, artifact_key
+from .contract import Labels, MethodConfig
 from .store import ArtifactStore
 
 if TYPE_CHECKING:
@@ -53,36 +55,6 @@ _PARTS = ("name", "needs", "config_type", "diff", "overview")
 """What a method must have."""
 
 T = TypeVar("T")
-
-
-class Track(Protocol):
-    """Wraps items for a progress display."""
-
-    def __call__(self, items: Sequence[T], label: str) -> Iterable[T]:
-        """Yield ``items``, showing how far they got under ``label``."""
-        ...
-
-
-def untracked(items: Sequence[T], label: str) -> Iterable[T]:  # noqa: ARG001
-    """No progress display."""
-    return items
-
-
-class MethodConfig(BaseModel):
-    """Settings of a method; the defaults are the paper's."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    on_suites: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    """What differs from the defaults on a suite, by the suite's name; for methods outside of this package."""
-
-
-@dataclass(frozen=True)
-class Labels:
-    """What the two models are called in front of an investigator."""
-
-    base: str = "base"
-    finetuned: str = "finetuned"
 
 
 @runtime_checkable

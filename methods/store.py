@@ -16,6 +16,7 @@ import psutil
 
 from ..models.weights import cache_folder, file_sha256
 from .artifact import FORMAT_VERSION, MANIFEST, PAYLOAD, TENSORS, Artifact, Content, CorruptArtifactError, Manifest
+from .contract import Payload
 
 __all__ = ["ArtifactStore"]
 
@@ -90,7 +91,7 @@ class ArtifactStore:
         temporary = self.folder / f"{_PARTIAL}{os.getpid()}-{uuid.uuid4().hex}"
         temporary.mkdir(parents=True)
         try:
-            (temporary / PAYLOAD).write_text(_json(content.payload), encoding="utf-8")
+            (temporary / PAYLOAD).write_text(_json(_plain(content.payload)), encoding="utf-8")
             if content.tensors:
                 save_file({name: t.contiguous().cpu() for name, t in content.tensors.items()}, temporary / TENSORS)
             files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
@@ -116,6 +117,10 @@ class ArtifactStore:
             pid = folder.name.removeprefix(_PARTIAL).partition("-")[0]
             if not (pid.isdigit() and psutil.pid_exists(int(pid))):
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plain(payload: Payload | Mapping[str, Any]) -> Mapping[str, Any]:
+    return payload.model_dump(mode="json", exclude_unset=True) if isinstance(payload, Payload) else payload
 
 
 def _json(payload: Mapping[str, Any]) -> str:
