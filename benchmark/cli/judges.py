@@ -18,7 +18,7 @@ from ...graders.scorers import KEYLESS_GRADER
 from ...results.agreement import agreement as agreement_of
 from ...results.frame import grades_frame
 from ...results.table import left_out_table
-from ..tables.judge_summary import CalibrationSummary, check_page, null_for_nan, summarise, to_json, write_page
+from ..tables.judge_summary import CalibrationSummary, marks, null_for_nan, summarise, to_json, write_page
 from ..tables.judge_tables import agreement_tables, calibration_tables
 from .progress import console, progress
 
@@ -56,7 +56,7 @@ def calibrate(
     chosen = [load_calibration(name) for name in dict.fromkeys(families or list_calibrations())]
     judge = get_model(model)
     if page is not None:
-        check_page(page, str(judge))  # refused before anything is asked
+        marks(str(judge)).inside(page)  # refused before anything is asked
     kept = AnswerFile(str(judge))
     answers = _ask(judge, chosen, repeats, kept)
     summary = summarise(answers, repeats, tuple(dict.fromkeys(families)))

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from ...methods.registry import ENTRY_POINTS, find_method, unique_points
 from ...results.frame import grades_frame
-from ..tables.methods_table import check_page, markdown, methods_tables, write_markdown
+from ..tables.methods_table import MARKS, markdown, methods_tables, write_markdown
 from .progress import console
 
 __all__ = ["methods"]
@@ -49,7 +49,7 @@ def table_command(logs: tuple[str, ...], write: Path | None) -> None:
     The evidence score is the mean grade of the findings that the keyless evidence reader makes of the artifact alone.
     """
     if write is not None:
-        check_page(write)
+        MARKS.inside(write)  # a page without the marks is refused before the logs are read
     tables = methods_tables(grades_frame(logs).frame)
     if write is None:
         click.echo("\n\n".join(map(markdown, tables)))

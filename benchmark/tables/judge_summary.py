@@ -12,13 +12,15 @@ from typing import Any
 from ...graders.calibration_set import ATTACKS, Answer
 from ...graders.scorers import KEYLESS_GRADER
 from ...results.agreement import quadratic_kappa
+from ...views.markdown import escape_markdown, markdown_table
+from .marked_page import Marks
 
 __all__ = [
     "HEADERS",
     "CalibrationSummary",
     "SummaryRow",
     "cells",
-    "check_page",
+    "marks",
     "miss_line",
     "null_for_nan",
     "summarise",
@@ -142,24 +144,18 @@ def to_json(summary: CalibrationSummary, answers: Sequence[Answer]) -> str:
     return json.dumps(null_for_nan(data), indent=2, allow_nan=False, ensure_ascii=False)
 
 
-def check_page(path: Path, judge: str) -> None:
-    """Check that the figures of ``judge`` can be put into the page.
-
-    Raises:
-        ValueError: When the page is there and lacks the marks between which they go.
-    """
-    _parts(path, judge)
+def marks(judge: str) -> Marks:
+    """Where the figures of a judge stand in a page."""
+    return Marks(f"calibration of {judge}", "diffbench judges calibrate --write", begins_pages=True)
 
 
 def write_page(summary: CalibrationSummary, path: Path, misses: int) -> None:
     """Put the figures between the marks of this judge in a Markdown page; a page that is not there is begun.
 
     Raises:
-        ValueError: When the page is there and lacks the marks.
+        MendableError: When the page is there and lacks the marks.
     """
-    before, after = _parts(path, summary.judge)
-    begin, end = _marks(summary.judge)
-    path.write_text(before + "\n".join([begin, _markdown(summary, misses), end]) + after, encoding="utf-8")
+    marks(summary.judge).write(path, _markdown(summary, misses))
 
 
 def _rows(
@@ -188,29 +184,14 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values) if values else math.nan
 
 
-def _marks(judge: str) -> tuple[str, str]:
-    return (
-        f"<!-- calibration of {judge}: begin, written by diffbench judges calibrate --write -->",
-        f"<!-- calibration of {judge}: end -->",
-    )
-
-
-def _parts(path: Path, judge: str) -> tuple[str, str]:
-    """What stands before and after the marks of a judge."""
-    if not path.exists():
-        return "", "\n"
-    text = path.read_text(encoding="utf-8")
-    begin, end = _marks(judge)
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"{path}: needs the two lines {begin!r} and {end!r}, once each, between which the table goes")
-    return text.partition(begin)[0], text.partition(end)[2]
-
-
 def _markdown(summary: CalibrationSummary, misses: int) -> str:
     baseline = " (a baseline that counts words, no language model)" if summary.is_baseline else ""
     rows = [summary.overall, *summary.by_kind, *summary.by_rubric]
-    shown = [f"- {_escape(miss_line(answer))}" for answer in summary.misses[:misses]]
-    ungraded = [f"- {_escape(miss_line(answer))} ({_escape(answer.given.error or '')})" for answer in summary.ungraded]
+    shown = [f"- {escape_markdown(miss_line(answer))}" for answer in summary.misses[:misses]]
+    ungraded = [
+        f"- {escape_markdown(miss_line(answer))} ({escape_markdown(answer.given.error or '')})"
+        for answer in summary.ungraded
+    ]
     parts = [
         f"`{summary.judge}`{baseline}:\n\n    {summary.command}",
         _table("entries of", rows),
@@ -222,12 +203,7 @@ def _markdown(summary: CalibrationSummary, misses: int) -> str:
 
 
 def _table(first: str, rows: Sequence[SummaryRow]) -> str:
-    lines = [(first, *HEADERS[1:]), ("---", *["---:"] * (len(HEADERS) - 1)), *map(cells, rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+    return markdown_table((first, *HEADERS[1:]), map(cells, rows))
 
 
 def null_for_nan(value: Any) -> Any:

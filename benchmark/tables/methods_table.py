@@ -14,16 +14,16 @@ from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
 from ...results.schema import CONTROL_FAMILY
 from ...tools.case import Finding
+from ...views.markdown import Markdown, bold, code, markdown_table
 from .chance import findings_by_method, guessed_grade
-from .marked_page import parts_of
+from .marked_page import Marks
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["MethodsTable", "TableRow", "check_page", "markdown", "methods_tables", "write_markdown"]
+__all__ = ["MARKS", "MethodsTable", "TableRow", "markdown", "methods_tables", "write_markdown"]
 
-BEGIN = "<!-- methods: begin, written by diffbench methods table --write -->"
-END = "<!-- methods: end -->"
+MARKS = Marks("methods", "diffbench methods table --write")
 READER = "evidence_reader"
 _LOWEST = 1.0
 _MISSING = "–"
@@ -112,40 +112,31 @@ def methods_tables(frame: pd.DataFrame) -> list[MethodsTable]:
 
 def markdown(table: MethodsTable) -> str:
     """The table with its means and what is not seen, as Markdown."""
-    head = [f"`{table.suite}`, graded by {', '.join(table.judges)}:", ""]
-    lines = [_line(("organism", *table.methods)), _line(("---", *["---:"] * len(table.methods)))]
-    for row in table.rows:
-        name = f"`{row.name}` (control)" if row.control else f"`{row.name}`"
-        lines.append(_line((name, *(_cell(row, method) for method in table.methods))))
+    rows = [
+        (
+            Markdown(f"{code(row.name)} (control)") if row.control else code(row.name),
+            *(_cell(row, method) for method in table.methods),
+        )
+        for row in table.rows
+    ]
     means: list[tuple[str, Callable[[str], float | None]]] = [
         ("mean, undiluted organisms", lambda method: table.mean(method, control=False)),
         ("mean, controls", lambda method: table.mean(method, control=True)),
         ("mean, controls whose weights differ", lambda method: table.mean(method, control=True, identical=False)),
         ("mean, findings on controls graded as if on the organisms", table.guessed),
     ]
-    for title, mean in means:
-        lines.append(_line((f"**{title}**", *map(_number, map(mean, table.methods)))))
-    return "\n".join([*head, *lines, "", *_sentences(table)])
-
-
-def check_page(path: Path) -> tuple[str, str]:
-    """What stands before and after the table of a page that one can be written into.
-
-    Raises:
-        ValueError: When it lacks the two marks.
-    """
-    before, _, after = parts_of(path, BEGIN, END)
-    return before, after
+    rows += [(bold(title), *map(_number, map(mean, table.methods))) for title, mean in means]
+    head = f"`{table.suite}`, graded by {', '.join(table.judges)}:"
+    return "\n".join([head, "", markdown_table(("organism", *table.methods), rows), "", *_sentences(table)])
 
 
 def write_markdown(tables: Sequence[MethodsTable], path: Path) -> None:
     """Replace what stands between the two marks of a Markdown file.
 
     Raises:
-        ValueError: When the file lacks the marks.
+        MendableError: When the file lacks the marks.
     """
-    before, after = check_page(path)
-    path.write_text(before + "\n\n".join([BEGIN, *map(markdown, tables), END]) + after, encoding="utf-8")
+    MARKS.write(path, "\n" + "\n\n".join(map(markdown, tables)) + "\n")
 
 
 def _table(suite: str, read: pd.DataFrame) -> MethodsTable:
@@ -257,7 +248,3 @@ def _number(mean: float | None) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"

@@ -9,12 +9,13 @@ from rich import box
 from rich.table import Table
 
 from ...organisms.verify import Rate, Verification
-from .marked_page import parts_of
+from ...records.errors import MendableError
+from ...views.markdown import code, markdown_table
+from .marked_page import Marks
 
-__all__ = ["terminal_table", "write_markdown"]
+__all__ = ["MARKS", "terminal_table", "write_markdown"]
 
-BEGIN = "<!-- verification: begin, written by diffbench organisms verify --write -->"
-END = "<!-- verification: end -->"
+MARKS = Marks("verification", "diffbench organisms verify --write")
 _HEADERS = ("organism", "base", "finetuned", "quiet", "ppl", "KL", "drift", "verdict")
 
 
@@ -36,23 +37,15 @@ def write_markdown(done: Sequence[Verification], path: Path) -> None:
     Rows of organisms that are not in ``done`` stay; those that are in it are replaced.
 
     Raises:
-        ValueError: When the file lacks the marks, or holds something else than such a table between them.
+        MendableError: When the file lacks the marks, or holds something else than such a table between them.
     """
-    before, inside, after = parts_of(path, BEGIN, END)
-    head = [_line(_HEADERS), _line(("---",) * len(_HEADERS))]
-    old = [line for line in inside.splitlines() if line.strip()]
-    if old and old[:2] != head:
-        raise ValueError(f"{path}: between the marks stands {old[0]!r}, not a verification table; clear it")
-    rows = {line.split("|")[1].strip(): line for line in old[2:]}
-    for v in done:
-        name = f"`{v.organism.name}`"
-        rows[name] = _line((name, *_cells(v, _rate), "passed" if v.passed else "failed"))
-    table = [*head, *(rows[name] for name in sorted(rows))]
-    path.write_text(before + "\n".join([BEGIN, *table, END]) + after, encoding="utf-8")
-
-
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cells) + " |"
+    made = [(code(v.organism.name), *_cells(v, _rate), "passed" if v.passed else "failed") for v in done]
+    table = markdown_table(_HEADERS, made, names=len(_HEADERS)).splitlines()
+    old = [line for line in MARKS.inside(path).splitlines() if line.strip()]
+    if old and old[:2] != table[:2]:
+        raise MendableError(f"{path}: between the marks stands {old[0]!r}, not a verification table; clear it")
+    rows = {line.split("|")[1]: line for line in (*old[2:], *table[2:])}
+    MARKS.write(path, "\n".join([*table[:2], *(rows[name] for name in sorted(rows))]))
 
 
 def _cells(v: Verification, rate: Callable[[Rate], str]) -> tuple[str, ...]:

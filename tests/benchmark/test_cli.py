@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from diffbench.benchmark.cli.main import main
-from diffbench.benchmark.tables.verification_table import BEGIN, END
+from diffbench.benchmark.tables.verification_table import MARKS
 from diffbench.methods.registry import list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import list_suites, suite_title
+
+BEGIN, END = MARKS.begin, MARKS.end
 
 ARTIFACTS = 3 * len(list_methods())
 """Of the tiny suite: three organisms."""

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from diffbench.benchmark.cli.main import main
 from diffbench.benchmark.tables.chance import findings_by_method, guessed_grade
-from diffbench.benchmark.tables.methods_table import BEGIN, END, markdown, methods_tables, write_markdown
+from diffbench.benchmark.tables.methods_table import MARKS, markdown, methods_tables, write_markdown
 from diffbench.graders.judge import judge_prompt
 from diffbench.graders.keyless import keyless_grade
 from diffbench.methods.artifact import Content
@@ -24,6 +24,8 @@ from diffbench.results.frame import Grades
 from diffbench.results.schema import check_frame
 from diffbench.tools.case import Finding
 from hand_logs import hand_log, hand_sample
+
+BEGIN, END = MARKS.begin, MARKS.end
 
 # (organism, variant, method, agent, sample, judge, grade)
 CASES = [

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffbench.benchmark.tables.verification_table import BEGIN, END, terminal_table, write_markdown
+from diffbench.benchmark.tables.verification_table import MARKS, terminal_table, write_markdown
 from diffbench.models.text_fit import TextFit
 from diffbench.organisms.suites import find_organism
 from diffbench.organisms.verify import Rate, Verification
 from rich.console import Console
+
+BEGIN, END = MARKS.begin, MARKS.end
 
 BEFORE, AFTER = "# Organisms\n\nSome words | with a bar.\n\n", "\n\nMore words: äöü.\n"
 
