@@ -133,10 +133,10 @@ def calibration(replications: int, draws: int, cores: int, limit: float, runs: b
 
 TIMED_CODE = """
 import sys, time, json
-from diffbench.results.board import board
+from diffbench.results.leaderboard.ranking import leaderboard
 from diffbench.results.report import report_html
 from diffbench.results.schema import load_frame
-made = board(load_frame(sys.argv[1]), draws=int(sys.argv[2]), loo=False)
+made = leaderboard(load_frame(sys.argv[1]), draws=int(sys.argv[2]), loo=False)
 page = report_html(made)
 print(json.dumps({"problems": made.model.problems, "fit_seconds": made.model.seconds, "page_bytes": len(page)}))
 """

@@ -10,15 +10,14 @@ from pathlib import Path
 
 import click
 
-from ...results.board import Board, board
-from ...results.board_model import ENGINES
-from ...results.board_text import board_csv, board_json, board_markdown, board_table, simple_csv
-from ...results.frame import LeftOut, grades_frame, save_frame
+from ...results.frame import grades_frame, save_frame
 from ...results.hibayes import hibayes_command
-from ...results.leaderboard import Leaderboard
-from ...results.leaderboard import leaderboard as rank
+from ...results.leaderboard.engines import ENGINES
+from ...results.leaderboard.files import leaderboard_csv, leaderboard_json
+from ...results.leaderboard.ranking import Leaderboard
+from ...results.leaderboard.ranking import leaderboard as rank
+from ...results.leaderboard.text import leaderboard_markdown, leaderboard_table
 from ...results.report import report_html
-from ...results.table import left_out_table, organism_markdown, organism_table, to_json, to_markdown, to_table
 from ...views.show.page import require_folder, write_whole
 from .progress import console, steps
 
@@ -37,7 +36,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--out", type=_FILE, help="Write to this file instead of standard output.")
 @click.option("--html", type=_FILE, help="Also write the page of HTML.")
 @click.option("--parquet", type=_FILE, help="Also write the grades frame, one row a grade.")
-@click.option("--simple", is_flag=True, help="Means with bootstrap intervals, by method, agent and model; no model.")
+@click.option("--simple", is_flag=True, help="Without the model: means with bootstrap intervals, nothing ranked.")
 @click.option(
     "--engine", type=click.Choice(list(ENGINES)), default="diffbench", show_default=True,
     help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
@@ -77,45 +76,29 @@ def leaderboard(
     grades = grades_frame(logs, steps)
     if parquet is not None:
         click.echo(f"{len(grades.frame)} grades written to {save_frame(grades.frame, parquet)}", err=True)
-    made = None
-    if not simple or html is not None or form == "html":
-        made = board(
-            grades.frame, draws, seed, resamples=resamples, model=not simple, loo=loo,
-            left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
-        )  # fmt: skip
-    if html is not None and made is not None:
+    made = rank(
+        grades.frame, draws, seed, resamples=resamples, model=not simple, loo=loo,
+        left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
+    )  # fmt: skip
+    if html is not None:
         write_whole(html, report_html(made).encode("utf-8"))
-    if made is None or (simple and form != "html"):
-        _write(_simple_text(rank(grades.frame, resamples=resamples, seed=seed), grades.left_out, form), out)
-    else:
-        _write(_text(made, form), out)
+    _write(_text(made, form), out)
     if html is not None:
         click.echo(f"page written to {html}", err=True)
 
 
-def _text(made: Board, form: str) -> str:
-    """The board in a format."""
-    makers: dict[str, Callable[[Board], str]] = {
-        "markdown": board_markdown,
-        "json": board_json,
-        "csv": board_csv,
+def _text(made: Leaderboard, form: str) -> str:
+    """The leaderboard in a format."""
+    makers: dict[str, Callable[[Leaderboard], str]] = {
+        "markdown": leaderboard_markdown,
+        "json": leaderboard_json,
+        "csv": leaderboard_csv,
         "html": report_html,
     }
-    return makers[form](made) if form in makers else _tables(board_table(made))
-
-
-def _simple_text(made: Leaderboard, left_out: tuple[LeftOut, ...], form: str) -> str:
-    if form == "markdown":
-        return f"{to_markdown(made)}\n\n{organism_markdown(made)}"
-    if form in {"json", "csv"}:
-        return to_json(made) if form == "json" else simple_csv(made)
-    return _tables(to_table(made), organism_table(made), *([left_out_table(left_out)] if left_out else []))
-
-
-def _tables(*renderables: object) -> str:
+    if form in makers:
+        return makers[form](made)
     with console.capture() as captured:
-        for renderable in renderables:
-            console.print(renderable)
+        console.print(leaderboard_table(made))
     return captured.get()
 
 

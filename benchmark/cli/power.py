@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from ...results.board import contenders
 from ...results.frame import grades_frame
+from ...results.leaderboard.ranking import contenders
 from ...results.model import fit
 from ...results.model.planning import MOST_JUDGES, plan
 from ...results.model.scenario import SPREADS, Scenario, assumed_scenario, fitted_scenario

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from ..board import Board
-from ..board_sections import interval, name_of, number
+from ..leaderboard.ranking import Leaderboard
+from ..leaderboard.sections import interval, name_of, number
 from ..model.summary import Estimate
 from .svg import Axis, clipped, drawing, line, marker, rect, text, text_of
 
@@ -19,16 +19,16 @@ _FOOT = 26
 _CURVE = 220
 
 
-def forest(board: Board) -> str:
+def forest(leaderboard: Leaderboard) -> str:
     """Expected grades with their intervals, baselines hollow."""
-    rows = [(name_of(row), row.grade, row.is_baseline) for row in board.rows]
+    rows = [(name_of(row), row.grade, row.is_baseline) for row in leaderboard.rows]
     label = "Forest plot of the expected grades; the numbers are in the table above"
     return _intervals(rows, Axis(1, 5), range(1, 6), "expected grade (hollow: baseline)", label)
 
 
-def severities(board: Board) -> str:
+def severities(leaderboard: Leaderboard) -> str:
     """Severity of the judges on the logit scale; empty where the model has none."""
-    judges = board.summary.judges if board.summary else ()
+    judges = leaderboard.summary.judges if leaderboard.summary else ()
     rows = [(judge.judge, judge.severity, False) for judge in judges if not math.isnan(judge.severity.mean)]
     if not rows:
         return ""
@@ -63,11 +63,11 @@ def _grid(axis: Axis, marks: Sequence[float], bottom: float) -> Iterator[str]:
         yield text(axis(mark), bottom + 16, f"{mark:g}", "middle", "soft")
 
 
-def shares(board: Board) -> str:
+def shares(leaderboard: Leaderboard) -> str:
     """Stacked shares of the grades 1..5 as given, with the model's expectation as a thinner bar below."""
-    by_method = {found.method: found for found in board.shares}
+    by_method = {found.method: found for found in leaderboard.shares}
     parts, y = [], _TOP
-    for row in board.rows:
+    for row in leaderboard.rows:
         found = by_method[row.method]
         parts.append(text(0, y + 12, clipped(name_of(row))))
         parts.append(text(100, y + 12, f"{found.grades} grades", "end", "soft"))
@@ -90,13 +90,13 @@ def _stack(values: Sequence[float], y: float, height: float, *, labelled: bool) 
         at = end
 
 
-def dilution(board: Board) -> str:
+def dilution(leaderboard: Leaderboard) -> str:
     """Mean grade against the parts of general data, a curve a method, evenly spaced."""
-    parts_of = sorted({point.general for point in board.dilution})
+    parts_of = sorted({point.general for point in leaderboard.dilution})
     places = {general: i for i, general in enumerate(parts_of)}
     axis = Axis(0, max(len(parts_of) - 1, 1), 9, 94)
     parts = list(_frame([f"1 : {general:g}" for general in parts_of], axis, (1, 2, 3, 4, 5)))
-    order = [row.method for row in board.rows]
+    order = [row.method for row in leaderboard.rows]
     for series, method in enumerate(order):
         points = [
             (
@@ -104,7 +104,7 @@ def dilution(board: Board) -> str:
                 _height(point.grade, 1, 5),
                 f"{method}, 1 : {point.general:g}: {point.grade:.2f}",
             )
-            for point in board.dilution
+            for point in leaderboard.dilution
             if point.method == method
         ]
         parts += [line(a[0], a[1], b[0], b[1], "curve", series) for a, b in pairwise(points)]
@@ -114,12 +114,12 @@ def dilution(board: Board) -> str:
     return drawing(_CURVE + 48, label, parts) + _key(order)
 
 
-def calibration(board: Board) -> str:
+def calibration(leaderboard: Leaderboard) -> str:
     """Share of good grades against the mean stated confidence, with Wilson intervals and the diagonal."""
     axis = Axis(0, 1, 9, 97)
     parts = list(_frame(["0", ".2", ".4", ".6", ".8", "1"], Axis(0, 5, 9, 97), (0, 0.2, 0.4, 0.6, 0.8, 1)))
     parts.append(line(axis(0), _height(0, 0, 1), axis(1), _height(1, 0, 1), "diagonal"))
-    for found in board.calibration:
+    for found in leaderboard.calibration:
         if not found.findings:
             continue
         x = axis(found.confidence)

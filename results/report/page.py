@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Sequence
 from importlib.resources import files
 
-from ..board import Board
-from ..board_sections import Section, sections
-from ..board_text import run_text
+from ..leaderboard.ranking import Leaderboard
+from ..leaderboard.sections import Section, sections
+from ..leaderboard.text import run_text
 from . import charts
 from .svg import text_of
 
@@ -17,7 +17,7 @@ __all__ = ["report_html"]
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Escaping keeps scripts of hostile names out; this keeps a browser from running one that came through."""
-_CHARTS: dict[str, Callable[[Board], str]] = {
+_CHARTS: dict[str, Callable[[Leaderboard], str]] = {
     "ranking": charts.forest,
     "shares": charts.shares,
     "dilution": charts.dilution,
@@ -31,10 +31,10 @@ _DEEPEST = 0.75
 """Opacity of the full colour: numbers on it stay legible in both colour schemes."""
 
 
-def report_html(board: Board, title: str = "diffbench leaderboard") -> str:
+def report_html(leaderboard: Leaderboard, title: str = "diffbench leaderboard") -> str:
     """The file's text."""
-    tables = sections(board)
-    body = "".join(_section(board, section) for section in tables)
+    tables = sections(leaderboard)
+    body = "".join(_section(leaderboard, section) for section in tables)
     style = files(__package__).joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
@@ -42,38 +42,38 @@ def report_html(board: Board, title: str = "diffbench leaderboard") -> str:
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{text_of(title)}</title>\n<style>\n{style}</style></head>\n"
         f'<body><a class="skip" href="#ranking">To the leaderboard</a><header><h1>{text_of(title)}</h1>'
-        f"{_facts(board)}</header>\n{_contents(board, tables)}\n"
-        f"<main>{body}{_notes(board)}{_left_out(board)}</main></body></html>\n"
+        f"{_facts(leaderboard)}</header>\n{_contents(leaderboard, tables)}\n"
+        f"<main>{body}{_notes(leaderboard)}{_left_out(leaderboard)}</main></body></html>\n"
     )
 
 
-def _facts(board: Board) -> str:
-    agents = ", ".join(dict.fromkeys(f"{row.agent} with {row.agent_model}" for row in board.simple.rows))
+def _facts(leaderboard: Leaderboard) -> str:
+    agents = ", ".join(dict.fromkeys(f"{row.agent} with {row.agent_model}" for row in leaderboard.simple.rows))
     facts = [
-        ("Methods", str(len(board.rows))),
-        ("Grades", str(sum(row.grades for row in board.rows))),
+        ("Methods", str(len(leaderboard.rows))),
+        ("Grades", str(sum(row.grades for row in leaderboard.rows))),
         ("Investigators", agents),
-        ("Ranking", _ranking(board)),
+        ("Ranking", _ranking(leaderboard)),
     ]
     items = "".join(f"<div><dt>{name}:</dt> <dd>{text_of(value)}</dd></div>" for name, value in facts)
     return f'<dl class="facts">{items}</dl>'
 
 
-def _ranking(board: Board) -> str:
-    if board.ranked and board.model:
-        return f"{board.model.name}, diagnostics passed"
-    return "refused, see the notes" if board.model else "none: simple means, see the notes"
+def _ranking(leaderboard: Leaderboard) -> str:
+    if leaderboard.ranked and leaderboard.model:
+        return f"{leaderboard.model.name}, diagnostics passed"
+    return "refused, see the notes" if leaderboard.model else "none: simple means, see the notes"
 
 
-def _contents(board: Board, tables: Sequence[Section]) -> str:
+def _contents(leaderboard: Leaderboard, tables: Sequence[Section]) -> str:
     entries = [(section.key, section.title) for section in tables] + [("notes", "Notes and diagnostics")]
-    entries += [("left-out", "Left out")] if board.left_out else []
+    entries += [("left-out", "Left out")] if leaderboard.left_out else []
     items = "".join(f'<li><a href="#{key}">{text_of(title)}</a></li>' for key, title in entries)
     return f'<nav aria-labelledby="contents"><b id="contents">Contents</b><ul>{items}</ul></nav>'
 
 
-def _section(board: Board, section: Section) -> str:
-    drawn = _CHARTS[section.key](board) if section.key in _CHARTS else ""
+def _section(leaderboard: Leaderboard, section: Section) -> str:
+    drawn = _CHARTS[section.key](leaderboard) if section.key in _CHARTS else ""
     figure = f"<figure>{drawn}</figure>" if drawn else ""
     table = _table(section)
     if section.key in _FOLDED:
@@ -138,16 +138,16 @@ def _value(cell: str) -> float:
         return math.nan
 
 
-def _notes(board: Board) -> str:
-    run = f"<p>{text_of(run_text(board))}</p>" if board.model else ""
-    items = "".join(f"<li>{text_of(note)}</li>" for note in board.notes)
+def _notes(leaderboard: Leaderboard) -> str:
+    run = f"<p>{text_of(run_text(leaderboard))}</p>" if leaderboard.model else ""
+    items = "".join(f"<li>{text_of(note)}</li>" for note in leaderboard.notes)
     return f'<section><h2 id="notes">Notes and diagnostics</h2>{run}<ul>{items}</ul></section>\n'
 
 
-def _left_out(board: Board) -> str:
-    if not board.left_out:
+def _left_out(leaderboard: Leaderboard) -> str:
+    if not leaderboard.left_out:
         return ""
-    rows = tuple((item.log, item.sample or "(whole log)", item.reason) for item in board.left_out)
+    rows = tuple((item.log, item.sample or "(whole log)", item.reason) for item in leaderboard.left_out)
     section = Section("left-out", "Left out", "", ("log", "sample", "reason"), rows, 3)
     return (
         f'<section><h2 id="left-out">Left out</h2><details><summary>Read and not, or not wholly, in the '

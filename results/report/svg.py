@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from ..board_sections import printable
+from ..leaderboard.sections import printable
 
 __all__ = ["COLOURS", "Axis", "clipped", "drawing", "line", "marker", "rect", "text", "text_of"]
 

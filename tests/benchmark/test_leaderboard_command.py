@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from diffbench.benchmark.cli.main import main
-from diffbench.results import board_model
 from diffbench.results.frame import load_frame
+from diffbench.results.leaderboard import engines
 from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, EvalStats, write_eval_log
 from inspect_ai.scorer import Score
 from prior_fits import prior_fit
@@ -84,7 +84,7 @@ def logs(tmp_path: Path) -> Path:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws of the prior in place of the sampler's."""
-    monkeypatch.setattr(board_model, "fit", prior_fit)
+    monkeypatch.setattr(engines, "fit", prior_fit)
 
 
 @pytest.fixture
@@ -130,14 +130,15 @@ def test_the_same_seed_gives_the_same_numbers(quick: None, run: Callable[..., Re
 
 
 def test_simple_means_need_no_model(run: Callable[..., Result], logs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(board_model, "fit", lambda *_, **__: pytest.fail("the model was fitted"))
+    monkeypatch.setattr(engines, "fit", lambda *_, **__: pytest.fail("the model was fitted"))
     table = run(logs, "--simple")
     assert "Mean grade by organism" in table.stdout
     assert run(logs, "--simple", "--format", "table").stdout == table.stdout
-    assert json.loads(run(logs, "--simple", "--format", "json").stdout)["resamples"] == 2000
+    found = json.loads(run(logs, "--simple", "--format", "json").stdout)
+    assert (found["model"], found["ranked"], found["simple"]["resamples"]) == (None, False, 2000)
     assert "| method | agent | model |" in run(logs, "--simple", "--format", "markdown").stdout
     rows = list(csv.DictReader(io.StringIO(run(logs, "--simple", "--format", "csv").stdout)))
-    assert {row["agent_model"] for row in rows} == {"openai/gpt"}
+    assert [float(row["grade_mean"]) for row in rows] == [row["grade"]["mean"] for row in found["rows"]]
     assert "no model" in run(logs, "--simple", "--format", "html").stdout
 
 
@@ -285,7 +286,7 @@ def test_thin_logs_still_give_a_result(
 def test_files_that_cannot_be_written_are_refused_before_the_fit(
     run: Callable[..., Result], logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(board_model, "fit", lambda *_, **__: pytest.fail("the model was fitted"))
+    monkeypatch.setattr(engines, "fit", lambda *_, **__: pytest.fail("the model was fitted"))
     done = run(logs, "--html", tmp_path / "nowhere" / "board.html")
     assert done.exit_code != 0
     assert "nowhere" in done.output

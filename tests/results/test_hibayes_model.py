@@ -13,9 +13,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.results import hibayes_model
-from diffbench.results.board import board
 from diffbench.results.hibayes import HibayesFit, hibayes_command
 from diffbench.results.hibayes_model import fit_flat
+from diffbench.results.leaderboard.ranking import leaderboard
 from diffbench.results.model import design_of
 from diffbench.results.model.layout import Parameters
 from diffbench.results.schema import check_frame
@@ -123,7 +123,7 @@ def test_draws_that_cannot_be_trusted_rank_nothing(
 
 def test_unknown_engines_are_refused_with_those_there_are(grades: pd.DataFrame) -> None:
     with pytest.raises(ValueError, match=r"unknown engine 'pymc'; choose one of diffbench, hibayes"):
-        board(grades, engine="pymc", resamples=100)
+        leaderboard(grades, engine="pymc", resamples=100)
 
 
 def random_parameters(draws: int) -> Parameters:

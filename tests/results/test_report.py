@@ -9,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from diffbench.results import board_model
-from diffbench.results.board import Board, board
-from diffbench.results.board_sections import sections
 from diffbench.results.frame import LeftOut
+from diffbench.results.leaderboard import engines
+from diffbench.results.leaderboard.ranking import Leaderboard, leaderboard
+from diffbench.results.leaderboard.sections import sections
 from diffbench.results.report import report_html
 from prior_fits import prior_fit
 
@@ -67,9 +67,9 @@ def read(page: str) -> Reader:
 @pytest.fixture
 def hostile(
     row: Callable[..., dict[str, Any]], frame: Callable[..., pd.DataFrame], monkeypatch: pytest.MonkeyPatch
-) -> Board:
+) -> Leaderboard:
     """Every name that comes from logs is an attack; every section has rows."""
-    monkeypatch.setattr(board_model, "fit", prior_fit)
+    monkeypatch.setattr(engines, "fit", prior_fit)
     families = {"a": f"fam{HOSTILE}", "b": "sdf", "c": "sdf", "quiet": "null"}
     rows = [
         row(
@@ -91,10 +91,10 @@ def hostile(
         for epoch in (1, 2)
     ]
     left_out = (LeftOut(HOSTILE, HOSTILE, HOSTILE),)
-    return board(frame(*rows), draws=100, loo=False, left_out=left_out)
+    return leaderboard(frame(*rows), draws=100, loo=False, left_out=left_out)
 
 
-def test_hostile_names_are_text(hostile: Board) -> None:
+def test_hostile_names_are_text(hostile: Leaderboard) -> None:
     page = report_html(hostile)
     reader = read(page)
     assert not reader.tags & {"script", "img", "iframe", "link", "object", "a:href"}
@@ -104,7 +104,7 @@ def test_hostile_names_are_text(hostile: Board) -> None:
     assert any(cell.startswith("m<script>alert(1)</script>\"' onload=x &amp; ") for cell in cells)
 
 
-def test_nothing_comes_from_elsewhere(hostile: Board) -> None:
+def test_nothing_comes_from_elsewhere(hostile: Leaderboard) -> None:
     reader = read(report_html(hostile))
     links = [value for _, name, value in reader.attributes if name in {"href", "src", "xlink:href"}]
     assert links
@@ -113,7 +113,7 @@ def test_nothing_comes_from_elsewhere(hostile: Board) -> None:
     assert "default-src 'none'; style-src 'unsafe-inline'" in policy
 
 
-def test_every_row_of_every_table_is_there(hostile: Board) -> None:
+def test_every_row_of_every_table_is_there(hostile: Leaderboard) -> None:
     reader = read(report_html(hostile))
     shown = [tuple(row) for row in reader.rows]
     keys = {section.key for section in sections(hostile)}
@@ -124,7 +124,7 @@ def test_every_row_of_every_table_is_there(hostile: Board) -> None:
             assert cells in shown
 
 
-def test_keyboard_and_screen_readers(hostile: Board) -> None:
+def test_keyboard_and_screen_readers(hostile: Leaderboard) -> None:
     page = report_html(hostile)
     reader = read(page)
     ids = [value for _, name, value in reader.attributes if name == "id"]
@@ -137,7 +137,7 @@ def test_keyboard_and_screen_readers(hostile: Board) -> None:
     assert '<html lang="en">' in page
 
 
-def test_forest_plot_places_grades(hostile: Board) -> None:
+def test_forest_plot_places_grades(hostile: Leaderboard) -> None:
     """1 lies at 3 per cent of the width, 5 at 97."""
     page = report_html(hostile)
     places = [float(x) for x in re.findall(r'<circle class="dot[^"]*" cx="([\d.]+)%"', page)]
@@ -146,7 +146,7 @@ def test_forest_plot_places_grades(hostile: Board) -> None:
     assert page.count('class="dot hollow"') == 1
 
 
-def test_bars_of_shares_fill_the_width(hostile: Board) -> None:
+def test_bars_of_shares_fill_the_width(hostile: Leaderboard) -> None:
     page = report_html(hostile)
     widths = [float(width) for width in re.findall(r'<rect class="g[1-5]" x="[\d.]+%" width="([\d.]+)%"', page)]
     assert len(widths) == 5 * 2 * len(hostile.rows)
@@ -154,5 +154,5 @@ def test_bars_of_shares_fill_the_width(hostile: Board) -> None:
 
 
 def test_a_page_without_a_model(row: Callable[..., dict[str, Any]], frame: Callable[..., pd.DataFrame]) -> None:
-    reader = read(report_html(board(frame(row("a", 3)), model=False)))
+    reader = read(report_html(leaderboard(frame(row("a", 3)), model=False)))
     assert ["adl", "3.00", "–", "–", "–", "–", "–", "–"] in reader.rows

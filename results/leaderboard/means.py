@@ -1,4 +1,4 @@
-"""The leaderboard: mean grades of each method, agent and model, with bootstrap intervals over organisms."""
+"""Simple means: mean grades of each method, agent and model, with bootstrap intervals over organisms."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .schema import CONTROL_FAMILY, check_frame
+from ..schema import CONTROL_FAMILY, check_frame
 
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = ["Leaderboard", "LeaderboardRow", "OrganismGrade", "baselines_of", "leaderboard"]
+__all__ = ["BASELINE_NOTE", "MeansRow", "OrganismGrade", "SimpleMeans", "baselines_of", "simple_means"]
+
+BASELINE_NOTE = (
+    "* Baseline: blackbox (no diffing artifact), reader (the artifact alone, without an LLM), "
+    "keyless (a deterministic policy in place of an LLM)."
+)
 
 _ROW = ["method", "agent", "agent_model"]
 _ORGANISM = ["suite", "organism"]
@@ -30,7 +35,7 @@ class OrganismGrade:
 
 
 @dataclass(frozen=True)
-class LeaderboardRow:
+class MeansRow:
     """One method, worked by one agent with one model. NaN stands for what cannot be computed."""
 
     method: str
@@ -69,10 +74,10 @@ class LeaderboardRow:
 
 
 @dataclass(frozen=True)
-class Leaderboard:
+class SimpleMeans:
     """Rows by falling mean grade, and how their intervals were made."""
 
-    rows: tuple[LeaderboardRow, ...]
+    rows: tuple[MeansRow, ...]
     level: float
     resamples: int
     seed: int
@@ -80,7 +85,7 @@ class Leaderboard:
     """Footnotes that belong under every rendering."""
 
 
-def leaderboard(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = 0.9) -> Leaderboard:
+def simple_means(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: float = 0.9) -> SimpleMeans:
     """Aggregate a grades frame to one row for each method, agent and model.
 
     Grades are averaged within a case (one sample: over judges, repeats, epochs and runs), then over the cases of an
@@ -104,16 +109,16 @@ def leaderboard(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, level
         raise ValueError("the grades frame is empty; make one with grades_frame(logs)")
     rows = [_row(group, resamples, seed, level) for _, group in frame.groupby(_ROW, sort=True)]
     ranked = tuple(sorted(rows, key=lambda row: -row.grade))
-    return Leaderboard(ranked, level, resamples, seed, _notes(ranked, level, resamples, seed))
+    return SimpleMeans(ranked, level, resamples, seed, _notes(ranked, level, resamples, seed))
 
 
-def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> LeaderboardRow:
+def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> MeansRow:
     first = group.iloc[0]
     grades = _by_organism(group, "grade")
     control = group.groupby(_ORGANISM)["family"].first() == CONTROL_FAMILY
     attempts = group.drop_duplicates(_ATTEMPT)
     low, high = _interval(grades.to_numpy(), resamples, seed, level)
-    return LeaderboardRow(
+    return MeansRow(
         method=first["method"],
         agent=first["agent"],
         agent_model=first["agent_model"],
@@ -174,7 +179,7 @@ def baselines_of(method: str, agent: str, agent_model: str) -> tuple[str, ...]:
     return tuple(kind for kind, applies in kinds.items() if applies)
 
 
-def _notes(rows: tuple[LeaderboardRow, ...], level: float, resamples: int, seed: int) -> tuple[str, ...]:
+def _notes(rows: tuple[MeansRow, ...], level: float, resamples: int, seed: int) -> tuple[str, ...]:
     notes = [
         f"Intervals are {level:.0%} percentile bootstrap intervals over organisms "
         f"({resamples} resamples, seed {seed}); "
@@ -188,8 +193,5 @@ def _notes(rows: tuple[LeaderboardRow, ...], level: float, resamples: int, seed:
     if any(2 <= row.organisms < 8 for row in rows):
         notes.append("With few organisms (fewer than 8) bootstrap intervals are too narrow.")
     if any(row.is_baseline for row in rows):
-        notes.append(
-            "* Baseline: blackbox (no diffing artifact), reader (the artifact alone, without an LLM), "
-            "keyless (a deterministic policy in place of an LLM)."
-        )
+        notes.append(BASELINE_NOTE)
     return tuple(notes)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from .board import Board, BoardRow
-from .measures import Consistency
-from .model.summary import Estimate
+from ..model.summary import Estimate
+from .counts import Consistency
+from .means import MeansRow
+from .ranking import Leaderboard, LeaderboardRow
 
-__all__ = ["MISSING", "Section", "interval", "name_of", "number", "printable", "sections"]
+__all__ = ["MISSING", "Section", "interval", "name_of", "number", "printable", "seconds", "sections"]
 
 MISSING = "–"
 _CONDITIONS = {"variant": "variant", "interactions": "interactions", "framing": "framing", "blind": "blinded"}
@@ -28,9 +30,11 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
     """How many of the first columns are names."""
+    detail: bool = False
+    """Whether it has no room in a terminal."""
 
 
-def sections(board: Board) -> tuple[Section, ...]:
+def sections(made: Leaderboard) -> tuple[Section, ...]:
     """All tables that have rows, the ranking first."""
     makers = (
         _ranking,
@@ -47,9 +51,10 @@ def sections(board: Board) -> tuple[Section, ...]:
         _variance,
         _stability,
         _simple,
+        _organisms,
     )
-    made = (make(board) for make in makers)
-    return tuple(_printable_section(section) for section in made if section.rows)
+    tables = (make(made) for make in makers)
+    return tuple(_printable_section(table) for table in tables if table.rows)
 
 
 def printable(text: str) -> str:
@@ -80,7 +85,12 @@ def interval(low: float, high: float, digits: int = 2) -> str:
     return f"{low:.{digits}f}{'–' if low >= 0 else ' to '}{high:.{digits}f}"
 
 
-def name_of(row: BoardRow) -> str:
+def seconds(value: float) -> str:
+    """Whole ones from a hundred on, a dash for NaN."""
+    return number(value, 0 if value >= 100 else 1)
+
+
+def name_of(row: LeaderboardRow | MeansRow) -> str:
     """The method, baselines with an asterisk."""
     return f"{row.method} *" if row.is_baseline else row.method
 
@@ -90,7 +100,7 @@ def _with_interval(estimate: Estimate) -> str:
     return shown if math.isnan(estimate.low) else f"{shown} ({interval(estimate.low, estimate.high)})"
 
 
-def _ranking(board: Board) -> Section:
+def _ranking(made: Leaderboard) -> Section:
     rows = tuple(
         (
             name_of(row),
@@ -102,22 +112,31 @@ def _ranking(board: Board) -> Section:
             number(row.rank.mean, 1),
             interval(row.rank.low, row.rank.high, 0),
         )
-        for row in board.rows
+        for row in made.rows
     )
     what = (
         "Expected grade (1 to 5) for a new organism and finding; families weigh equally, investigator, judge and "
         "conditions are average."
-        if board.summary
+        if made.summary
         else "Mean grade (1 to 5) over organisms with a bootstrap interval; no model."
     )
-    note = what + ("" if board.ranked else " Nothing is ranked: see the notes.")
-    if board.model and board.model.engine == "hibayes":
-        note += f" From {board.model.name}: intervals are too narrow, see the notes."
-    header = ("method", "grade", f"{board.level:.0%} interval", "P(≥2)", "P(≥4)", "P(best)", "rank", "its interval")
+    note = what + ("" if made.ranked else " Nothing is ranked: see the notes.")
+    if made.model and made.model.engine == "hibayes":
+        note += f" From {made.model.name}: intervals are too narrow, see the notes."
+    header = (
+        "method",
+        "grade",
+        f"{made.level:.0%} interval",
+        "P(≥2)",
+        "P(≥4)",
+        "P(best)",
+        "rank",
+        "its interval",
+    )
     return Section("ranking", "Leaderboard", note, header, rows)
 
 
-def _beside(board: Board) -> Section:
+def _beside(made: Leaderboard) -> Section:
     rows = tuple(
         (
             name_of(row),
@@ -128,14 +147,14 @@ def _beside(board: Board) -> Section:
             _consistent(row.repeats),
             number(row.fact_recall),
         )
-        for row in board.rows
+        for row in made.rows
     )
     note = (
         "False alarms: share of findings on controls with the verdict changed, Wilson interval. Gap: agents less "
         "the evidence reader. Seeds, repeats: mean difference of grades / share of pairs within 1. "
         "Recall: share of the key facts named."
     )
-    header = ("method", "false alarms", f"{board.level:.0%} interval", "gap", "seeds", "repeats", "recall")
+    header = ("method", "false alarms", f"{made.level:.0%} interval", "gap", "seeds", "repeats", "recall")
     return Section("beside", "Beside the grade", note, header, rows)
 
 
@@ -143,7 +162,7 @@ def _consistent(found: Consistency | None) -> str:
     return MISSING if found is None else f"{found.difference:.2f}/{found.within_1:.2f}"
 
 
-def _cost(board: Board) -> Section:
+def _cost(made: Leaderboard) -> Section:
     rows = tuple(
         (
             name_of(row),
@@ -154,65 +173,67 @@ def _cost(board: Board) -> Section:
             str(row.errors),
             MISSING if math.isnan(row.cost) else f"{row.cost:.3g}",
             number(row.tokens, 0),
-            number(row.seconds, 0 if row.seconds >= 100 else 1),
+            seconds(row.seconds),
         )
-        for row in board.rows
+        for row in made.rows
     )
     header = ("method", "organisms", "cases", "runs", "grades", "errors", "dollars", "tokens", "sec.")
     note = "A run makes one finding. Dollars, tokens, seconds: means a run; dollars where the model's price is known."
     return Section("cost", "How much was run, and what it took", note, header, rows)
 
 
-def _families(board: Board) -> Section:
-    methods = [row.method for row in board.rows]
-    if board.summary is None:
-        grades = {(cell.method, cell.family): number(cell.grade) for cell in board.observed}
+def _families(made: Leaderboard) -> Section:
+    methods = [row.method for row in made.rows]
+    if made.summary is None:
+        grades = {(cell.method, cell.family): number(cell.grade) for cell in made.observed}
     else:
         grades = {
             (cell.method, cell.family): number(cell.grade.mean) + ("" if cell.cases else "?")
-            for cell in board.summary.families
+            for cell in made.summary.families
         }
     families = sorted({family for _, family in grades})
     rows = tuple((family, *(grades.get((method, family), MISSING) for method in methods)) for family in families)
     note = (
         "Expected grade; ? marks what was not run and is extrapolated."
-        if board.summary
+        if made.summary
         else "Mean grade over the family's organisms."
     )
-    return Section("families", "Methods by family", note, ("family", *map(name_of, board.rows)), rows)
+    return Section("families", "Methods by family", note, ("family", *map(name_of, made.rows)), rows)
 
 
-def _pairs(board: Board) -> Section:
-    higher = {(c.first, c.second): c for c in board.summary.comparisons} if board.summary and board.ranked else {}
+def _pairs(made: Leaderboard) -> Section:
+    higher = {(c.first, c.second): c for c in made.summary.comparisons} if made.summary and made.ranked else {}
     rows = tuple(
         (
             name_of(row),
             *(
                 number(higher[row.method, other.method].p_first_higher) if other is not row else MISSING
-                for other in board.rows
+                for other in made.rows
             ),
         )
-        for row in board.rows
+        for row in made.rows
         if higher
     )
     note = "Probability that the method of the row has the higher expected grade than the one of the column."
-    return Section("pairs", "P(A > B)", note, ("A, against B:", *map(name_of, board.rows)), rows)
+    return Section("pairs", "P(A > B)", note, ("A, against B:", *map(name_of, made.rows)), rows)
 
 
-def _shares(board: Board) -> Section:
-    by_method = {shares.method: shares for shares in board.shares}
+def _shares(made: Leaderboard) -> Section:
+    by_method = {shares.method: shares for shares in made.shares}
     rows: list[tuple[str, ...]] = []
-    for row in board.rows:
+    for row in made.rows:
         shares = by_method[row.method]
         rows.append((name_of(row), "observed", *map(number, shares.observed), str(shares.grades)))
         if shares.fitted is not None:
             rows.append((name_of(row), "model", *map(number, shares.fitted), ""))
     note = "Shares of the grades 1 to 5; model (thin bars): what it expects of the same findings and judges."
-    return Section("shares", "Grades given", note, ("method", "", "1", "2", "3", "4", "5", "grades"), tuple(rows), 2)
+    return Section(
+        "shares", "Grades given", note, ("method", "", "1", "2", "3", "4", "5", "grades"), tuple(rows), 2, detail=True
+    )
 
 
-def _conditions(board: Board) -> Section:
-    levels = board.summary.conditions if board.summary else ()
+def _conditions(made: Leaderboard) -> Section:
+    levels = made.summary.conditions if made.summary else ()
     rows = tuple(
         (_CONDITIONS.get(level.condition, level.condition), level.level, _with_interval(level.grade),
          _with_interval(level.effect))
@@ -223,29 +244,29 @@ def _conditions(board: Board) -> Section:
     return Section("conditions", "Investigators and conditions", note, header, rows, 2)
 
 
-def _dilution(board: Board) -> Section:
-    points = {(point.method, point.general): point for point in board.dilution}
+def _dilution(made: Leaderboard) -> Section:
+    points = {(point.method, point.general): point for point in made.dilution}
     parts = sorted({general for _, general in points})
     rows = tuple(
         (
             f"1 : {general:g}",
             *(_diluted(points[row.method, general].grade, points[row.method, general].organisms)
-              if (row.method, general) in points else MISSING for row in board.rows),
+              if (row.method, general) in points else MISSING for row in made.rows),
         )
         for general in parts
     )  # fmt: skip
     note = "Mean grade (organisms) of the organisms with diluted variants, by parts of narrow to general data."
-    return Section("dilution", "Dilution", note, ("narrow : general", *map(name_of, board.rows)), rows)
+    return Section("dilution", "Dilution", note, ("narrow : general", *map(name_of, made.rows)), rows)
 
 
 def _diluted(grade: float, organisms: int) -> str:
     return f"{grade:.2f} ({organisms})"
 
 
-def _judges(board: Board) -> Section:
-    if board.agreement is None:
+def _judges(made: Leaderboard) -> Section:
+    if made.agreement is None:
         return Section("judges", "Judges", "", (), ())
-    modelled = {judge.judge: judge for judge in board.summary.judges} if board.summary else {}
+    modelled = {judge.judge: judge for judge in made.summary.judges} if made.summary else {}
     unknown = Estimate.unknown()
     rows = tuple(
         (
@@ -256,9 +277,9 @@ def _judges(board: Board) -> Section:
             number(judge.severity.value),
             number(judge.repeat_exact.value),
         )
-        for judge in board.agreement.judges
+        for judge in made.agreement.judges
     )
-    alpha = board.agreement.alpha
+    alpha = made.agreement.alpha
     said = f"{alpha.value:.2f} over {alpha.cases} findings" if not math.isnan(alpha.value) else alpha.note
     note = (
         f"Krippendorff's ordinal alpha: {said}. Severity: logit scale of the model, positive is stricter. Diff.: mean "
@@ -267,14 +288,16 @@ def _judges(board: Board) -> Section:
     return Section("judges", "Judges", note, ("judge", "grades", "mean", "severity", "diff.", "repeats"), rows)
 
 
-def _judge_pairs(board: Board) -> Section:
-    pairs = board.agreement.pairs if board.agreement else ()
+def _judge_pairs(made: Leaderboard) -> Section:
+    pairs = made.agreement.pairs if made.agreement else ()
     rows = tuple((pair.judges[0], pair.judges[1], number(pair.kappa.value), str(pair.kappa.cases)) for pair in pairs)
     note = "Cohen's kappa with quadratic weights on the findings that both graded."
-    return Section("judge_pairs", "Agreement of judges", note, ("judge", "and", "kappa", "findings"), rows, 2)
+    return Section(
+        "judge_pairs", "Agreement of judges", note, ("judge", "and", "kappa", "findings"), rows, 2, detail=True
+    )
 
 
-def _calibration(board: Board) -> Section:
+def _calibration(made: Leaderboard) -> Section:
     rows = tuple(
         (
             f"{found.low:.1f}–{found.high:.1f}",
@@ -284,27 +307,28 @@ def _calibration(board: Board) -> Section:
             str(found.findings),
             str(found.grades),
         )
-        for found in board.calibration
+        for found in made.calibration
     )
     note = (
         "Stated confidence of the findings against the share of their grades that are 4 or 5 (Wilson interval, "
         "grades taken for independent)."
     )
-    header = ("stated", "mean", "share ≥4", f"{board.level:.0%} interval", "findings", "grades")
+    header = ("stated", "mean", "share ≥4", f"{made.level:.0%} interval", "findings", "grades")
     return Section("calibration", "Calibration of stated confidence", note, header, rows)
 
 
-def _variance(board: Board) -> Section:
-    shares = board.summary.variance if board.summary else ()
+def _variance(made: Leaderboard) -> Section:
+    shares = made.summary.variance if made.summary else ()
     rows = tuple(
         (share.term, number(share.share.mean), interval(share.share.low, share.share.high)) for share in shares
     )
     note = "Share of a single grade's variance on the logit scale; residual is the scatter of one judge's grade."
-    return Section("variance", "Where the variance is", note, ("term", "share", f"{board.level:.0%} interval"), rows)
+    header = ("term", "share", f"{made.level:.0%} interval")
+    return Section("variance", "Where the variance is", note, header, rows, detail=True)
 
 
-def _stability(board: Board) -> Section:
-    stability = board.stability
+def _stability(made: Leaderboard) -> Section:
+    stability = made.stability
     if stability is None:
         return Section("stability", "Without single organisms", "", (), ())
     rows = tuple(
@@ -321,21 +345,53 @@ def _stability(board: Board) -> Section:
     return Section("stability", "Without single organisms", note, header, rows, 3)
 
 
-def _simple(board: Board) -> Section:
+_MEANS: dict[str, Callable[[MeansRow], str]] = {
+    "grade": lambda row: number(row.grade),
+    "interval": lambda row: interval(row.low, row.high),
+    "n": lambda row: f"{row.organisms}/{row.cases}/{row.grades}",
+}
+_MEANS_WITHOUT_MODEL: dict[str, Callable[[MeansRow], str]] = {
+    "narrow": lambda row: number(row.grade_narrow),
+    "control": lambda row: number(row.grade_control),
+    "false alarms": lambda row: number(row.false_alarm_rate),
+    "recall": lambda row: number(row.fact_recall),
+    "asked": lambda row: number(row.interactions_used, 1),
+    "sec.": lambda row: seconds(row.seconds),
+    "errors": lambda row: str(row.errors),
+}
+
+
+def _simple(made: Leaderboard) -> Section:
+    modelled = made.summary is not None
+    columns = _MEANS if modelled else _MEANS | _MEANS_WITHOUT_MODEL
     rows = tuple(
-        (
-            f"{row.method} *" if row.is_baseline else row.method,
-            row.agent,
-            row.agent_model,
-            number(row.grade),
-            interval(row.low, row.high),
-            f"{row.organisms}/{row.cases}/{row.grades}",
-        )
-        for row in board.simple.rows
+        (name_of(row), row.agent, row.agent_model, *(cell(row) for cell in columns.values()))
+        for row in made.simple.rows
     )
     note = (
-        f"Mean grades over organisms with {board.simple.level:.0%} bootstrap intervals of each method, agent and "
+        f"Mean grades over organisms with {made.simple.level:.0%} bootstrap intervals of each method, agent and "
         "model; n: organisms/cases/grades."
     )
-    header = ("method", "agent", "model", "grade", "interval", "n")
-    return Section("simple", "Simple means", note, header, rows, 3)
+    if not modelled:
+        note += " Narrow, control: means over the organisms of that kind. Asked: interactions used."
+    return Section("simple", "Simple means", note, ("method", "agent", "model", *columns), rows, 3, detail=modelled)
+
+
+def _organisms(made: Leaderboard) -> Section:
+    means = made.simple.rows if made.summary is None else ()
+    controls = {item.organism: item.control for row in means for item in row.organism_grades}
+    grades = [{item.organism: item.grade for item in row.organism_grades} for row in means]
+    rows = tuple(
+        (f"{name} (control)" if controls[name] else name, *(number(of.get(name, math.nan)) for of in grades))
+        for name in sorted(controls, key=lambda name: (controls[name], name))
+    )
+    header = ("organism", *(_investigated(row, means) for row in means))
+    return Section("organisms", "Mean grade by organism", "Control: nothing narrow was finetuned.", header, rows)
+
+
+def _investigated(row: MeansRow, rows: tuple[MeansRow, ...]) -> str:
+    """The method, and agent and model as far as the rows differ in them."""
+    label = [name_of(row)]
+    label += [row.agent] if len({other.agent for other in rows}) > 1 else []
+    label += [row.agent_model] if len({other.agent_model for other in rows}) > 1 else []
+    return ", ".join(label)

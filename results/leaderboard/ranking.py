@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .agreement import Agreement, agreement
-from .board_model import Fitted, ModelRun, fitted_shares, run_model
-from .leaderboard import Leaderboard, LeaderboardRow, baselines_of, leaderboard
-from .measures import (
+from ..agreement import Agreement, agreement
+from ..model import Stability, Summary
+from ..model.summary import LEVEL, Estimate, MethodSummary
+from ..schema import CONTROL_FAMILY, check_frame
+from .counts import (
     ConfidenceBin,
     Consistency,
     DilutionPoint,
@@ -26,22 +27,21 @@ from .measures import (
     seed_consistency,
     tool_gap,
 )
-from .model import Stability, Summary
-from .model.summary import LEVEL, Estimate, MethodSummary
-from .schema import CONTROL_FAMILY, check_frame
+from .engines import Fitted, ModelRun, fitted_shares, run_model
+from .means import BASELINE_NOTE, MeansRow, SimpleMeans, baselines_of, simple_means
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .frame import LeftOut, Progress
+    from ..frame import LeftOut, Progress
 
-__all__ = ["Board", "BoardRow", "Observed", "board", "contenders"]
+__all__ = ["Leaderboard", "LeaderboardRow", "Observed", "contenders", "leaderboard"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
 
 
 @dataclass(frozen=True)
-class BoardRow:
+class LeaderboardRow:
     """One method. NaN and None stand for what cannot be computed."""
 
     method: str
@@ -90,10 +90,10 @@ class Observed:
 
 
 @dataclass(frozen=True)
-class Board:
+class Leaderboard:
     """Everything that a leaderboard shows."""
 
-    rows: tuple[BoardRow, ...]
+    rows: tuple[LeaderboardRow, ...]
     """By falling expected grade; by name where ranking is refused."""
     ranked: bool
     model: ModelRun | None
@@ -105,14 +105,14 @@ class Board:
     calibration: tuple[ConfidenceBin, ...]
     agreement: Agreement | None
     stability: Stability | None
-    simple: Leaderboard
+    simple: SimpleMeans
     """Mean grades with bootstrap intervals of each method, agent and model, baselines' included."""
     left_out: tuple[LeftOut, ...]
     level: float
     notes: tuple[str, ...]
 
 
-def board(
+def leaderboard(
     frame: pd.DataFrame,
     draws: int = 500,
     seed: int = 0,
@@ -124,7 +124,7 @@ def board(
     progress: Progress | None = None,
     cores: int = 2,
     engine: str = "diffbench",
-) -> Board:
+) -> Leaderboard:
     """Rank the methods of a grades frame.
 
     The rows rest on one kind of investigator: the agents with a language model; where there are none, the keyless
@@ -149,7 +149,7 @@ def board(
         ValueError: For a frame that is empty or no grades frame, and for arguments out of range.
     """
     frame = check_frame(frame)
-    simple = leaderboard(frame, resamples=resamples, seed=seed)
+    simple = simple_means(frame, resamples=resamples, seed=seed)
     ranked_on, notes = contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
@@ -158,7 +158,8 @@ def board(
     findings = findings_of(ranked_on)
     rows = _rows(ranked_on, findings, findings_of(frame), found.summary if found else None, resamples, seed)
     run = ModelRun.of(found) if found else None
-    return Board(
+    told = (*notes, *fitted.notes, *_notes(rows, run, found is not None, findings))
+    return Leaderboard(
         rows=rows,
         ranked=run is not None and not run.problems and len(rows) > 1,
         model=run,
@@ -172,7 +173,7 @@ def board(
         simple=simple,
         left_out=tuple(left_out),
         level=LEVEL,
-        notes=(*notes, *fitted.notes, *_notes(rows, run, found is not None, findings)),
+        notes=tuple(dict.fromkeys(told if found else (*told, *simple.notes))),
     )
 
 
@@ -200,9 +201,9 @@ def _rows(
     summary: Summary | None,
     resamples: int,
     seed: int,
-) -> tuple[BoardRow, ...]:
+) -> tuple[LeaderboardRow, ...]:
     # All investigators as one, so that there is one row a method.
-    means = leaderboard(frame.assign(agent="all", agent_model="all"), resamples=resamples, seed=seed)
+    means = simple_means(frame.assign(agent="all", agent_model="all"), resamples=resamples, seed=seed)
     by_method = {row.method: row for row in means.rows}
     modelled = {row.method: row for row in summary.methods} if summary else {}
     is_reader = of_all["agent"].map(lambda agent: "reader" in baselines_of("", agent, ""))
@@ -214,10 +215,10 @@ def _rows(
     return tuple(rows)
 
 
-def _row(own: pd.DataFrame, reader: pd.DataFrame, means: LeaderboardRow, modelled: MethodSummary | None) -> BoardRow:
+def _row(own: pd.DataFrame, reader: pd.DataFrame, means: MeansRow, modelled: MethodSummary | None) -> LeaderboardRow:
     unknown = Estimate.unknown()
     readers_own = not reader.empty and len(own.merge(reader, on=["log", "sample", "epoch"])) > 0
-    return BoardRow(
+    return LeaderboardRow(
         method=means.method,
         baselines=_baselines(own),
         grade=modelled.grade if modelled else Estimate(means.grade, means.low, means.high),
@@ -261,7 +262,7 @@ def _mean(column: pd.Series) -> float:
     return float(known.mean()) if len(known) else math.nan
 
 
-def _notes(rows: tuple[BoardRow, ...], run: ModelRun | None, fitted: bool, findings: pd.DataFrame) -> list[str]:
+def _notes(rows: tuple[LeaderboardRow, ...], run: ModelRun | None, fitted: bool, findings: pd.DataFrame) -> list[str]:
     notes = []
     if run is not None:
         notes += [f"No ranking: {problem}." for problem in run.problems]
@@ -282,8 +283,5 @@ def _notes(rows: tuple[BoardRow, ...], run: ModelRun | None, fitted: bool, findi
     if not (findings["family"] == CONTROL_FAMILY).any():
         notes.append("No control was run: false alarms are unknown.")
     if any(row.is_baseline for row in rows):
-        notes.append(
-            "* Baseline: blackbox (no diffing artifact), reader (the artifact alone, without an LLM), "
-            "keyless (a deterministic policy in place of an LLM)."
-        )
+        notes.append(BASELINE_NOTE)
     return notes

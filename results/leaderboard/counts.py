@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-from .schema import CONTROL_FAMILY
+from ..schema import CONTROL_FAMILY
 
 __all__ = [
     "ConfidenceBin",

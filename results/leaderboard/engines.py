@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .hibayes_model import FlatFit, fit_flat
-from .model import Fit, Stability, fit, leave_one_organism_out
-from .model.design import GRADES
-from .model.layout import Parameters
+from ..hibayes_model import FlatFit, fit_flat
+from ..model import Fit, Stability, fit, leave_one_organism_out
+from ..model.design import GRADES
+from ..model.layout import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .frame import Progress
+    from ..frame import Progress
 
 __all__ = ["ENGINES", "Fitted", "ModelRun", "fitted_shares", "run_model"]
 
