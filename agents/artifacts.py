@@ -12,8 +12,9 @@ from inspect_ai.tool import Tool, ToolDef
 
 from ..methods.artifact import Artifact
 from ..methods.contract import Method
-from ..methods.registry import BLACKBOX, Labels, find_method, list_methods, load_point, unique_points
+from ..methods.registry import Labels, find_method, list_methods, load_point, unique_points
 from ..methods.store import ArtifactStore
+from ..records.names import ASK_TOOL, BLACKBOX
 from ..tools.case import CaseState
 from ..views.panels import Panel
 
@@ -103,7 +104,7 @@ def spending_tools(methods: Sequence[str]) -> tuple[str, ...]:
     Of a method's readers they are its module's ``SPENDING``; a module without it has free tools only.
     """
     named = [tool for method in methods for tool in _spending(readers_for(method))]
-    return tuple(dict.fromkeys(["ask_models", *named]))
+    return tuple(dict.fromkeys([ASK_TOOL, *named]))
 
 
 def _spending(readers: Readers | None) -> tuple[str, ...]:

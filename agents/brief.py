@@ -7,18 +7,19 @@ import random
 from functools import cache
 from pathlib import Path
 from string import Template
-from typing import Literal, get_args
+from typing import get_args
 
 import yaml
 from inspect_ai.model import ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
+from ..records.case import CaseMetadata, Framing
+from ..records.errors import MendableError, unknown_name
 from ..tools.case import CaseState, case_of
 from .artifacts import case_overview
 
 __all__ = [
     "OVERVIEW_HEADING",
-    "Framing",
     "brief",
     "family_hint",
     "hinted_families",
@@ -26,8 +27,6 @@ __all__ = [
     "prompt_hashes",
     "prompt_text",
 ]
-
-Framing = Literal["neutral", "presuppositional"]
 
 OVERVIEW_HEADING = "# What the method"
 """Begins the part of the first message that shows an artifact."""
@@ -40,25 +39,25 @@ def open_case() -> Solver:
     """Fill the case's state from the sample's metadata and write the first message: the brief, and the overview."""
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:  # noqa: ARG001
-        metadata = state.metadata
+        given = CaseMetadata.model_validate(state.metadata)
         case = case_of(state)
-        case.organism = metadata["organism_id"]
-        case.method = metadata["method"]
-        case.artifact_key = metadata["artifact_key"]
-        case.interactions = metadata["interactions"]
-        case.tool_budgets = metadata["tool_budgets"]
-        case.seed = metadata["seed"] + state.epoch - 1
-        if metadata["blind"]:
+        case.organism = given.organism_id
+        case.method = given.method
+        case.artifact_key = given.artifact_key
+        case.interactions = given.interactions
+        case.tool_budgets = given.tool_budgets
+        case.seed = given.seed + state.epoch - 1
+        if given.blind:
             case.base_label, case.finetuned_label = _blind_labels(case)
-        text = brief(case, metadata["framing"], metadata["blind"], metadata["hint"])
-        guide = prompt_text("overview" if metadata["agent"] == "llm_reader" else "method")
+        text = brief(case, given.framing, given.blind, given.hint)
+        guide = prompt_text("overview" if given.agent == "llm_reader" else "method")
         state.messages = [ChatMessageUser(content=text + _overviews(case, guide))]
         return state
 
     return solve
 
 
-def brief(case: CaseState, framing: Framing, blind: bool, hint: str = "") -> str:
+def brief(case: CaseState, framing: str, blind: bool, hint: str = "") -> str:
     """The text that tells an investigator what is asked.
 
     Args:
@@ -71,7 +70,7 @@ def brief(case: CaseState, framing: Framing, blind: bool, hint: str = "") -> str
         ValueError: For an unknown framing.
     """
     if framing not in get_args(Framing):
-        raise ValueError(f"unknown framing {framing!r}; known: {', '.join(get_args(Framing))}")
+        raise unknown_name("framing", framing, get_args(Framing))
     relation = (
         "One of them was made from the other by finetuning; you are not told which."
         if blind
@@ -106,7 +105,7 @@ def family_hint(family: str) -> str:
     """
     kinds = hinted_families()
     if family not in kinds:
-        raise ValueError(f"there is no hint for family {family!r}; known: {', '.join(kinds)}")
+        raise MendableError(f"there is no hint for family {family!r}; known: {', '.join(kinds)}")
     return Template(prompt_text("hint_family")).substitute(kind=kinds[family])
 
 

@@ -12,7 +12,8 @@ from inspect_ai.model import ChatMessageAssistant, ModelOutput
 from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
 from ..methods.evidence.rarity import rarity
 from ..methods.evidence.topic_tests import LEVEL, kinship_p_value, words_p_value
-from ..tools.case import CaseState, Finding, current_case
+from ..records.finding import Finding
+from ..tools.case import CaseState, current_case
 from .artifacts import Evidence, case_artifact, case_overview, readers_for
 
 __all__ = ["evidence_reader", "read_evidence"]

@@ -19,18 +19,17 @@ from inspect_ai.model import (
 from inspect_ai.tool import Tool, ToolFunction
 from inspect_ai.util import LimitExceededError, apply_limits, cost_limit, token_limit
 
+from ..records.finding import Finding
+from ..records.names import BLACKBOX, KEYLESS_INVESTIGATOR, NO_MODEL, SUBMIT_TOOL
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
-from ..tools.case import CaseState, Finding, current_case
+from ..tools.case import CaseState, current_case
 from ..tools.finding import parse_finding
 from ..tools.refusals import refusal_of
 from ..tools.submit import submit
 from .brief import prompt_text
 from .toolset import case_tools
 
-__all__ = ["KEYLESS_INVESTIGATOR", "blackbox", "investigator", "investigator_model", "llm_reader", "method_agent"]
-
-KEYLESS_INVESTIGATOR = "keyless/investigator"
-"""Used where no model is given: a baseline policy behind Inspect's model interface."""
+__all__ = ["blackbox", "investigator", "investigator_model", "llm_reader", "method_agent"]
 
 TURNS = 30
 """Model generations of an investigation, the last forced one not counted."""
@@ -80,7 +79,7 @@ def blackbox(
 
     async def execute(state: AgentState) -> AgentState:
         case = current_case()
-        if case.method != "blackbox":
+        if case.method != BLACKBOX:
             raise ValueError(f"agent blackbox in a case of method {case.method}; run it with methods=blackbox")
         return await investigate(state)
 
@@ -129,11 +128,11 @@ def llm_reader() -> Agent:
 def investigator_model() -> Model:
     """The model being evaluated, or the keyless policy where none is given."""
     model = get_model()
-    return get_model(KEYLESS_INVESTIGATOR) if str(model) == "none/none" else model
+    return get_model(KEYLESS_INVESTIGATOR) if str(model) == NO_MODEL else model
 
 
 def _require_artifact(name: str) -> None:
-    if current_case().method == "blackbox":
+    if current_case().method == BLACKBOX:
         raise ValueError(f"agent {name} in a case of method blackbox; leave blackbox out of methods")
 
 
@@ -151,7 +150,7 @@ async def _investigate(
         tools=tools,
         model=model,
         on_continue=_while_turns_are_left(turns),
-        submit=AgentSubmit(tool=submit(), name="submit", answer_only=True, keep_in_messages=True),
+        submit=AgentSubmit(tool=submit(), name=SUBMIT_TOOL, answer_only=True, keep_in_messages=True),
     )
     try:
         # A model that refused is asked once more; what it then says is recorded.
@@ -185,7 +184,9 @@ async def _last_turn(state: AgentState, model: Model) -> AgentState:
     _answer_open_calls(state)
     state.messages.append(ChatMessageUser(content=prompt_text("last_turn")))
     try:
-        state.output = await model.generate(state.messages, tools=[submit()], tool_choice=ToolFunction(name="submit"))
+        state.output = await model.generate(
+            state.messages, tools=[submit()], tool_choice=ToolFunction(name=SUBMIT_TOOL)
+        )
     except ModelRefusalError as error:
         state.output = error.output
     state.messages.append(state.output.message)

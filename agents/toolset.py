@@ -8,6 +8,7 @@ from typing import Any
 
 from inspect_ai.tool import Tool, ToolSource
 
+from ..records.names import ASK_TOOL
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
 from ..tools.board import propose_hypothesis, update_hypothesis
 from ..tools.case import current_case
@@ -27,7 +28,7 @@ class CaseTools(ToolSource):
         """Queries while a budget was granted, the board, and the readers of the case's methods."""
         case = current_case()
         tools: list[Tool] = []
-        if case.granted("ask_models") > 0:
+        if case.granted(ASK_TOOL) > 0:
             tools.append(ask_models(*self._ask))
         if self._board:
             tools += [propose_hypothesis(), update_hypothesis()]

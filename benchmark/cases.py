@@ -9,13 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from diffbench.agents.artifacts import reading_tools, spending_tools
-from diffbench.agents.brief import Framing, family_hint, hinted_families
+from diffbench.agents.brief import family_hint, hinted_families
 from diffbench.benchmark.plugged_in import is_plugged_in
 from diffbench.graders.rubric import check_rubric
-from diffbench.methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods, require_needs
+from diffbench.methods.registry import config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.weights import require_weights
-from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite, unknown_name
+from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite
+from diffbench.records.case import CaseMetadata, Framing
+from diffbench.records.errors import unknown_name
+from diffbench.records.names import BLACKBOX, NO_HINTS
 from diffbench.tools.case import CaseState
 from inspect_ai.dataset import Sample
 from inspect_ai.util import Store
@@ -31,7 +34,6 @@ __all__ = [
 
 ALL = "all"
 """In place of names: every organism of the suite."""
-NO_HINTS = "none"
 FAMILY_HINT = "family"
 HINTS = (NO_HINTS, FAMILY_HINT)
 """Hints with a name; any other is told as it stands."""
@@ -207,24 +209,24 @@ def _sample(organism: Organism, method: str, key: str | None, conditions: Condit
     return Sample(
         id=f"{organism.suite}.{organism.name}.{method}{own.suffix()}",
         input=_INPUT,
-        metadata={
-            "suite": organism.suite,
-            "organism": organism.spec.name,
-            "organism_id": organism.id,
-            "variant": organism.variant,
-            "family": organism.spec.family,
-            "method": method,
-            "agent": agent,
-            "interactions": own.interactions,
-            "tool_budgets": budgets,
-            "framing": own.framing,
-            "blind": own.blind,
-            "hints": own.hints,
-            "hint": _hint(organism, own),
-            "seed": own.seed,
-            "artifact_key": key,
-            "needs": "weights" if organism.has_weights else "api",
-        },
+        metadata=CaseMetadata(
+            suite=organism.suite,
+            organism=organism.spec.name,
+            organism_id=organism.id,
+            variant=organism.variant,
+            family=organism.spec.family,
+            method=method,
+            agent=agent,
+            interactions=own.interactions,
+            tool_budgets=budgets,
+            framing=own.framing,
+            blind=own.blind,
+            hints=own.hints,
+            hint=_hint(organism, own),
+            seed=own.seed,
+            artifact_key=key,
+            needs="weights" if organism.has_weights else "api",
+        ).as_metadata(),
     )
 
 

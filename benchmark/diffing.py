@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from diffbench.agents.brief import Framing, open_case, prompt_hashes
+from diffbench.agents.brief import open_case, prompt_hashes
 from diffbench.agents.evidence_reader import evidence_reader
 from diffbench.agents.investigators import blackbox, investigator, llm_reader, method_agent
 from diffbench.benchmark.cases import Conditions, case_samples, check_tools, select_methods, select_organisms
 from diffbench.benchmark.ceiling import RunCeiling
 from diffbench.benchmark.plugged_in import check_agent, is_plugged_in, plugged_in
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
+from diffbench.records.case import Framing
 from inspect_ai import Task, task
 from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset

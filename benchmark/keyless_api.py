@@ -22,7 +22,7 @@ from inspect_ai.tool import ToolCall, ToolChoice, ToolInfo
 
 from ..agents.keyless import next_call
 from ..graders.keyless import keyless_judge_reply
-from ..organisms.suites import unknown_name
+from ..records.errors import unknown_name
 
 __all__ = ["KeylessAPI"]
 

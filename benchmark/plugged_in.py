@@ -12,7 +12,7 @@ from inspect_ai.agent import Agent
 from inspect_ai.solver import Solver
 from inspect_ai.util import registry_create, registry_info
 
-from ..organisms.suites import unknown_name
+from ..records.errors import unknown_name
 
 __all__ = ["check_agent", "is_plugged_in", "plugged_in"]
 

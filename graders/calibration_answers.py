@@ -8,7 +8,7 @@ import re
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..models.weights import cache_folder
-from .judge import JudgeGrade
+from ..records.grades import JudgeGrade
 
 __all__ = ["AnswerFile"]
 

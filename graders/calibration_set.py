@@ -14,10 +14,12 @@ import yaml
 from inspect_ai.model import Model
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from ..organisms.suites import find_organism, unknown_name
-from ..tools.case import Finding, Verdict
+from ..organisms.suites import find_organism
+from ..records.errors import unknown_name
+from ..records.finding import Finding, Verdict
+from ..records.grades import Grade, JudgeGrade
 from .calibration_answers import AnswerFile
-from .judge import Grade, JudgeGrade, grade_once, judge_prompt
+from .judge import grade_once, judge_prompt
 from .rubric import GRADES, rubric_of
 
 __all__ = [

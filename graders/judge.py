@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
-from typing import Annotated
 
 from inspect_ai.model import (
     ChatMessage,
@@ -20,16 +19,18 @@ from inspect_ai.model import (
     ResponseSchema,
 )
 from inspect_ai.util import json_schema
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from ..organisms.spec import OrganismSpec
-from ..tools.case import BASE, FINETUNED, Finding
+from ..records.finding import Finding
+from ..records.frozen import Frozen
+from ..records.grades import Grade, JudgeGrade
+from ..records.names import BASE, FINETUNED
 from ..tools.fence import fence_tag
 from ..tools.json_objects import json_objects
 from .rubric import rubric_of
 
 __all__ = [
-    "JudgeGrade",
     "JudgeVerdict",
     "Judgement",
     "ask_judge",
@@ -39,37 +40,17 @@ __all__ = [
     "prompt_hashes",
 ]
 
-Grade = Annotated[int, Field(strict=True, ge=1, le=5)]
-
 _BAD_REQUEST = (400, 422)
 _PROMPTS = Path(__file__).parent / "prompts"
 
 
-class JudgeVerdict(BaseModel):
+class JudgeVerdict(Frozen):
     """What a judge answers."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     reasoning: str
     """Why this grade: what is right, what is missing."""
     grade: Grade
     """1..5 under the rubric; a whole number, not a text."""
-
-
-class JudgeGrade(BaseModel):
-    """One entry of ``Score.metadata["grades"]``: one judge asked once."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    judge: str
-    """Inspect model name."""
-    repeat: int = Field(ge=0)
-    """Which of the repeats, from 0; also the seed the judge was asked with."""
-    grade: Grade | None
-    """None when the judge gave no verdict that could be read."""
-    reasoning: str
-    error: str | None = None
-    """Why there is no grade."""
 
 
 @dataclass(frozen=True)

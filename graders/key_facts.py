@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Literal
 
 from ..organisms.spec import KeyFact
+from ..records.grades import FactMatched
 
-__all__ = ["FactMatch", "match_fact", "normalise", "recall", "term_pattern"]
+__all__ = ["match_fact", "normalise", "recall", "term_pattern"]
 
 EXACT_VALUE = 1.0
 ABSTRACT_VALUE = 0.5
@@ -21,32 +20,17 @@ _QUOTES = str.maketrans({"‘": "'", "’": "'", "‛": "'", "ʼ": "'", "“": '
 _WORD = r"[^\W_]"
 
 
-@dataclass(frozen=True)
-class FactMatch:
-    """How well a text names one key fact."""
-
-    fact: str
-    kind: Literal["exact", "abstract", "none"]
-    term: str | None
-    """The first term of the spec that was found."""
-
-    @property
-    def value(self) -> float:
-        """1 for an exact term, 0.5 for an abstract one only, else 0."""
-        return {"exact": EXACT_VALUE, "abstract": ABSTRACT_VALUE, "none": 0.0}[self.kind]
-
-
-def match_fact(fact: KeyFact, text: str) -> FactMatch:
+def match_fact(fact: KeyFact, text: str) -> FactMatched:
     """Look for the terms of ``fact`` in ``text``; matching is blind to negation and to the order of statements."""
     normalised = normalise(text)
     if (term := _first_term(fact.exact, normalised)) is not None:
-        return FactMatch(fact.fact, "exact", term)
+        return FactMatched(fact=fact.fact, kind="exact", term=term, value=EXACT_VALUE)
     if (term := _first_term(fact.abstract, normalised)) is not None:
-        return FactMatch(fact.fact, "abstract", term)
-    return FactMatch(fact.fact, "none", None)
+        return FactMatched(fact=fact.fact, kind="abstract", term=term, value=ABSTRACT_VALUE)
+    return FactMatched(fact=fact.fact, kind="none", value=0.0)
 
 
-def recall(matches: Sequence[FactMatch]) -> float:
+def recall(matches: Sequence[FactMatched]) -> float:
     """Mean value of the matches, 0..1.
 
     Raises:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter
 
 from ..organisms.spec import KeyFact
-from ..tools.case import Finding
+from ..records.finding import Finding
 from .judge import JudgeVerdict
 from .key_facts import ABSTRACT_VALUE, EXACT_VALUE, match_fact, normalise
 

@@ -10,7 +10,8 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from ..organisms.spec import Family, OrganismSpec
-from ..organisms.suites import Organism, unknown_name
+from ..organisms.suites import Organism
+from ..records.errors import unknown_name
 
 __all__ = ["Rubric", "check_rubric", "list_rubrics", "load_rubric", "read_rubric", "rubric_of"]
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from .names import DEFAULT_VARIANT, NO_HINTS
 
-__all__ = ["CaseMetadata", "Framing"]
+__all__ = ["CaseMetadata", "Framing", "organism_id_of"]
 
 Framing: TypeAlias = Literal["neutral", "presuppositional"]
 """Whether the brief presupposes that something narrow changed."""
@@ -53,9 +54,29 @@ class CaseMetadata(BaseModel):
     def model_post_init(self, _context: Any) -> None:
         """Fill in the id."""
         if not self.organism_id:
-            variant = "" if self.variant == DEFAULT_VARIANT else f"+{self.variant}"
-            object.__setattr__(self, "organism_id", f"{self.suite}.{self.organism}{variant}")
+            object.__setattr__(self, "organism_id", _id(self.suite, self.organism, self.variant))
 
     def as_metadata(self) -> dict[str, Any]:
         """What is put into ``Sample.metadata``."""
         return self.model_dump(mode="json")
+
+
+def organism_id_of(metadata: Mapping[str, Any]) -> str | None:
+    """The organism that the metadata of any sample name: a case's, or those of a dataset of a user's own.
+
+    Args:
+        metadata: With ``organism_id``, or with ``suite`` and ``organism``; all else may be missing.
+
+    Returns:
+        ``<suite>.<name>[+<variant>]``, or None where they name none.
+    """
+    if given := metadata.get("organism_id"):
+        return str(given)
+    if "suite" in metadata and "organism" in metadata:
+        variant = str(metadata.get("variant", DEFAULT_VARIANT))
+        return _id(str(metadata["suite"]), str(metadata["organism"]), variant)
+    return None
+
+
+def _id(suite: str, organism: str, variant: str) -> str:
+    return f"{suite}.{organism}" if variant == DEFAULT_VARIANT else f"{suite}.{organism}+{variant}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -38,11 +38,12 @@ class FactMatched(_Logged):
     """How one key fact was found in a finding, by ``fact_recall``."""
 
     fact: str
-    kind: str
-    """``exact``, ``abstract`` or ``none``."""
+    kind: Literal["exact", "abstract", "none"]
+    """The kind of the term that was found."""
     term: str | None = None
-    """The term that was found."""
+    """The first term of the spec that was found."""
     value: float
+    """1 for an exact term, 0.5 for an abstract one only, else 0."""
 
 
 class GradeMetadata(_Logged):

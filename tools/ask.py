@@ -7,8 +7,9 @@ from inspect_ai.model import ChatMessageUser, GenerateConfig, ModelRefusalError
 from inspect_ai.tool import Tool, ToolError, tool
 from inspect_ai.util import suspend_token_limit, suspend_turn_limit
 
+from ..records.names import ASK_TOOL, BASE, FINETUNED, Side
 from .board import standing
-from .case import CaseState, Side, current_case
+from .case import CaseState, current_case
 from .fence import fence_tag
 from .refusals import refusal_of
 from .targets import target_model
@@ -50,7 +51,7 @@ def ask_models(temperature: float = TEMPERATURE, max_tokens: int = RESPONSE_TOKE
                 raise ToolError(f"Prompt {i} has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
         case = current_case()
         first = case.interactions_used
-        case.spend(len(prompts), "ask_models")
+        case.spend(len(prompts), ASK_TOOL)
         config = GenerateConfig(temperature=temperature, max_tokens=max_tokens)
         # Targets are budgeted by interactions; the investigator's turns and tokens are its own.
         with suspend_turn_limit(), suspend_token_limit():
@@ -96,7 +97,7 @@ async def _answer(case: CaseState, side: Side, prompt: str, number: int, config:
 
 def _shown(case: CaseState) -> tuple[Side, Side]:
     """The two sides, in the order of their labels, which says nothing when the case is blind."""
-    return ("base", "finetuned") if case.base_label <= case.finetuned_label else ("finetuned", "base")
+    return (BASE, FINETUNED) if case.base_label <= case.finetuned_label else (FINETUNED, BASE)
 
 
 def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""The state of a case, shared by tools, investigators and scorers, and the finding it must end with."""
+"""The state of a case, shared by tools, investigators and scorers."""
 
 from __future__ import annotations
 
@@ -9,47 +9,12 @@ from typing import Literal
 from inspect_ai.solver import TaskState
 from inspect_ai.tool import ToolError
 from inspect_ai.util import Store, StoreModel, store
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, Field
 
-__all__ = [
-    "BASE",
-    "FINETUNED",
-    "CaseState",
-    "Finding",
-    "Hypothesis",
-    "Side",
-    "Verdict",
-    "case_here",
-    "case_of",
-    "current_case",
-]
+from ..records.finding import Finding, FindingSource
+from ..records.names import BASE, BLACKBOX, FINETUNED, Side
 
-Verdict = Literal["changed", "no_narrow_change", "inconclusive"]
-Side = Literal["base", "finetuned"]
-BASE: Side = "base"
-FINETUNED: Side = "finetuned"
-
-
-class Finding(BaseModel):
-    """What an investigator concludes about a pair."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    verdict: Verdict
-    """``changed``: the finetuning did something narrow that is described; ``no_narrow_change``; ``inconclusive``."""
-    description: str
-    """What the finetuning taught, in a few sentences."""
-    confidence: float = Field(ge=0, le=1)
-    """Probability that the verdict is right."""
-    evidence: tuple[str, ...] = ()
-    """Observations that speak for it."""
-
-    @field_validator("description")
-    @classmethod
-    def _not_empty(cls, text: str) -> str:
-        if not text.strip():
-            raise ValueError("the description is empty; say what changed, or that nothing narrow did")
-        return text
+__all__ = ["CaseState", "Hypothesis", "case_here", "case_of", "current_case"]
 
 
 class Hypothesis(BaseModel):
@@ -65,13 +30,13 @@ class CaseState(StoreModel):
 
     organism: str = ""
     """Id of the pair, for tools; never shown to an investigator."""
-    method: str = "blackbox"
+    method: str = BLACKBOX
     """Diffing method whose artifact is offered, or several as ``adl+kl``."""
     artifact_key: str | None = None
     """Key of the artifact, or of each of several in the order of the methods, with ``+`` between them."""
-    base_label: str = "base"
+    base_label: str = BASE
     """What the base model is called in front of the investigator (``M1`` or ``M2`` when blind)."""
-    finetuned_label: str = "finetuned"
+    finetuned_label: str = FINETUNED
     interactions: int = 0
     """Interactions granted: one for each prompt put to the pair."""
     interactions_used: int = 0
@@ -82,9 +47,7 @@ class CaseState(StoreModel):
     seed: int = 0
     hypotheses: list[Hypothesis] = Field(default_factory=list)
     finding: Finding | None = None
-    finding_source: Literal["none", "submit", "forced", "completion", "reader", "refused"] = "none"
-    """How the finding came: by the submit tool, in the last forced turn, parsed from the completion of an agent
-    without the submit tool, or from the artifact alone. ``refused``: there is none, as the model refused."""
+    finding_source: FindingSource = "none"
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -150,7 +113,7 @@ class CaseState(StoreModel):
 
     def label(self, side: Side) -> str:
         """What one model is called in front of the investigator."""
-        return self.base_label if side == "base" else self.finetuned_label
+        return self.base_label if side == BASE else self.finetuned_label
 
 
 _bound: ContextVar[CaseState] = ContextVar("case")

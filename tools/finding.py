@@ -9,7 +9,9 @@ from inspect_ai.model import ModelOutput
 from inspect_ai.solver import TaskState
 from pydantic import ValidationError
 
-from .case import Finding, Verdict, case_of
+from ..records.finding import Finding, FindingSource, Verdict
+from ..records.names import SUBMIT_TOOL
+from .case import case_of
 from .json_objects import json_objects
 from .refusals import refusal_of
 
@@ -39,7 +41,7 @@ def finding_of(state: TaskState) -> Finding | None:
     return parse_finding(state.output.completion)
 
 
-def source_of(state: TaskState) -> str:
+def source_of(state: TaskState) -> FindingSource:
     """How the finding came: ``CaseState.finding_source``; what is only seen here otherwise."""
     case = case_of(state)
     if case.finding is not None:
@@ -58,7 +60,7 @@ def _called(output: ModelOutput) -> Finding | None:
     """
     calls = (output.message.tool_calls or []) if output.choices else []
     for call in calls:
-        if call.function == "submit":
+        if call.function == SUBMIT_TOOL:
             try:
                 return Finding.model_validate(call.arguments)
             except ValidationError:

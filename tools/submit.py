@@ -5,7 +5,8 @@ from __future__ import annotations
 from inspect_ai.tool import Tool, ToolError, tool
 from pydantic import ValidationError
 
-from .case import Finding, Verdict, current_case
+from ..records.finding import Finding, Verdict
+from .case import current_case
 
 __all__ = ["submit"]
 

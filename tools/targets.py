@@ -7,7 +7,8 @@ from inspect_ai.model import Model, get_model
 from ..models.references import ApiModel
 from ..organisms.provider import target_name
 from ..organisms.suites import find_organism
-from .case import CaseState, Side
+from ..records.names import BASE, TARGET_ROLE, Side
+from .case import CaseState
 
 __all__ = ["target_model"]
 
@@ -19,6 +20,6 @@ def target_model(case: CaseState, side: Side) -> Model:
     Inspect name, and any other pair through the embedded provider ``organism/…``.
     """
     organism = find_organism(case.organism)
-    reference = organism.spec.base if side == "base" else organism.finetuned
+    reference = organism.spec.base if side == BASE else organism.finetuned
     name = reference.model if isinstance(reference, ApiModel) else target_name(organism.id, side)
-    return get_model(name, role=f"target_{side}")
+    return get_model(name, role=f"{TARGET_ROLE}{side}")

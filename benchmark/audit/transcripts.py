@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...agents.brief import OVERVIEW_HEADING
 from ...organisms.suites import find_organism
+from ...records.case import organism_id_of
 from ...results.frame import LeftOut, Progress
 from ...results.logs import LogRefused, expected_samples, read_transcripts, unfinished
 from ...results.sources import open_sources
@@ -92,7 +93,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
                             left_out.append(LeftOut(source.name, str(sample.id), str(error)))
                             continue
                         texts += shown
-                        organisms.append(str(sample.metadata["organism_id"]))
+                        organisms.append(organism_id_of(sample.metadata) or "")
                         where = (source.name, str(sample.id), sample.epoch)
                         leaks += [Leak(*where, place, hit.kind, hit.found, hit.excerpt) for place, hit in hits]
                 except LogRefused as refused:
@@ -117,8 +118,8 @@ def audit_transcript(
     Raises:
         ValueError: When the metadata name no known organism, or there is no transcript.
     """
-    organism = str(metadata.get("organism_id") or "")
-    if not organism:
+    organism = organism_id_of(metadata)
+    if organism is None:
         raise ValueError("names no organism_id: not a case of this benchmark")
     find_organism(organism)
     count, found = 0, dict[tuple[str, str, str], tuple[str, Hit]]()

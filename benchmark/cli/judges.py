@@ -14,7 +14,7 @@ from inspect_ai.model import Model, get_model
 
 from ...graders.calibration_answers import AnswerFile
 from ...graders.calibration_set import Answer, Calibration, grade_entries, list_calibrations, load_calibration
-from ...graders.scorers import KEYLESS_GRADER
+from ...records.names import KEYLESS_GRADER
 from ...results.agreement import agreement as agreement_of
 from ...results.frame import grades_frame
 from ...results.table import left_out_table

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from inspect_ai.model import ModelCost, ModelInfo, get_model_info, set_model_info
 
-from ...agents.investigators import KEYLESS_INVESTIGATOR
-from ...graders.scorers import KEYLESS_GRADER
 from ...models.references import ApiModel
 from ...organisms.suites import find_organism
+from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
 from ..ceiling import price_of
 from .file import Sweep
 from .logged import ROLES, CaseTokens, Logged, Tokens

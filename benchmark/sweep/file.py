@@ -11,10 +11,9 @@ import yaml
 from inspect_ai.model import GenerateConfig
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator
 
-from ...agents.investigators import KEYLESS_INVESTIGATOR
-from ...graders.scorers import KEYLESS_GRADER
 from ...models.references import Frozen
-from ...organisms.suites import unknown_name
+from ...records.errors import unknown_name
+from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
 from ..diffing import AGENTS, diffing
 from ..plugged_in import check_agent
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...graders.scorers import GRADER_ROLE
+from ...records.names import GRADER_ROLE
 from ...results.logs import TASKS, damage
 from .file import task_defaults
 

@@ -12,7 +12,7 @@ from typing import Any
 from inspect_ai import Task
 from inspect_ai.model import GenerateConfig
 
-from ...agents.investigators import KEYLESS_INVESTIGATOR
+from ...records.names import KEYLESS_INVESTIGATOR
 from ...results.logs import TASKS
 from ..cases import ALL, MissingArtifactsError, select_methods, select_organisms
 from ..diffing import diffing

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ...graders.scorers import GRADER_ROLE
+from ...records.names import GRADER_ROLE
 from .plan import Plan
 
 if TYPE_CHECKING:

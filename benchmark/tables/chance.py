@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from ...graders.judge import judge_prompt
 from ...graders.keyless import keyless_grade
 from ...organisms.spec import OrganismSpec
+from ...records.finding import Finding
 from ...results.logs import read_log
-from ...tools.case import Finding
 from ...tools.finding import parse_finding
 
 if TYPE_CHECKING:

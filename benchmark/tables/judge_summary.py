@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...graders.calibration_set import ATTACKS, Answer
-from ...graders.scorers import KEYLESS_GRADER
+from ...records.names import KEYLESS_GRADER
 from ...results.agreement import quadratic_kappa
 from ...views.markdown import escape_markdown, markdown_table
 from .marked_page import Marks

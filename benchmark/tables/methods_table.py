@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...graders.scorers import KEYLESS_GRADER
 from ...methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
+from ...records.finding import Finding
+from ...records.names import KEYLESS_GRADER
 from ...results.schema import CONTROL_FAMILY
-from ...tools.case import Finding
 from ...views.markdown import Markdown, bold, code, markdown_table
 from .chance import findings_by_method, guessed_grade
 from .marked_page import Marks

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from diffbench.tools.case import Finding
+from diffbench.records.finding import Finding
 
 PLAIN = "The weather on the coast stays mild, so people walk along the harbour and enjoy the evening."
 

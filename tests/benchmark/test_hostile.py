@@ -131,7 +131,7 @@ def test_the_trusting_judge_would_obey_an_order_outside_the_fence() -> None:
     """So that the test above can fail."""
     from diffbench.graders.judge import judge_prompt
     from diffbench.organisms.suites import find_organism
-    from diffbench.tools.case import Finding
+    from diffbench.records.finding import Finding
     from inspect_ai.model import ChatMessageUser
 
     prompt = judge_prompt(find_organism("smol.cake_bake").spec, Finding(**FINDING, evidence=(ORDER,)))

@@ -13,9 +13,9 @@ from click.testing import CliRunner, Result
 from diffbench.benchmark.cli.main import main
 from diffbench.benchmark.tables.judge_summary import summarise
 from diffbench.graders.calibration_set import Answer, list_calibrations, load_calibration
-from diffbench.graders.judge import JudgeGrade
 from diffbench.graders.keyless import keyless_grade
 from diffbench.graders.scorers import rubric_grade
+from diffbench.records.grades import JudgeGrade
 from inspect_ai import Task, task
 from inspect_ai import eval as run_eval
 from inspect_ai.dataset import Sample

@@ -20,9 +20,9 @@ from diffbench.methods.registry import config_for, find_method, key_for, list_me
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.weights import identity
 from diffbench.organisms.suites import find_organism
+from diffbench.records.finding import Finding
 from diffbench.results.frame import Grades
 from diffbench.results.schema import check_frame
-from diffbench.tools.case import Finding
 from hand_logs import hand_log, hand_sample
 
 BEGIN, END = MARKS.begin, MARKS.end

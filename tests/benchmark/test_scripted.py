@@ -10,8 +10,9 @@ from typing import Any
 import inspect_ai
 import pytest
 from diffbench.benchmark.diffing import diffing
+from diffbench.records.finding import Finding
 from diffbench.results.frame import grades_frame
-from diffbench.tools.case import CaseState, Finding
+from diffbench.tools.case import CaseState
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.model import get_model

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from diffbench.benchmark.diffing import diffing
 from diffbench.graders.scorers import rubric_grade
+from diffbench.records.finding import Finding
 from diffbench.results.frame import grades_frame
-from diffbench.tools.case import CaseState, Finding
+from diffbench.tools.case import CaseState
 from inspect_ai import eval as inspect_eval
 from inspect_ai import score as inspect_score
 from inspect_ai.log import EvalLog, write_eval_log

@@ -8,7 +8,8 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.tools.case import CaseState, Finding
+from diffbench.records.finding import Finding
+from diffbench.tools.case import CaseState
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog

@@ -20,10 +20,10 @@ from diffbench.graders.calibration_set import (
     prompt_of,
     read_calibration,
 )
-from diffbench.graders.judge import JudgeGrade
 from diffbench.graders.rubric import list_rubrics
 from diffbench.graders.scorers import rubric_grade
 from diffbench.organisms.suites import find_organism, load_suite
+from diffbench.records.grades import JudgeGrade
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 

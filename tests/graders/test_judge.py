@@ -12,7 +12,7 @@ import scripted_models
 from diffbench.graders.judge import ask_judge, judge_prompt, parse_verdict
 from diffbench.graders.keyless import keyless_grade
 from diffbench.organisms.suites import find_organism
-from diffbench.tools.case import Finding
+from diffbench.records.finding import Finding
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 
 CAKE = find_organism("smol.cake_bake").spec

@@ -6,7 +6,7 @@ import pytest
 from diffbench.graders.judge import judge_prompt, parse_verdict
 from diffbench.graders.keyless import keyless_grade, keyless_judge_reply
 from diffbench.organisms.suites import find_organism
-from diffbench.tools.case import Finding
+from diffbench.records.finding import Finding
 
 
 def grade(organism: str, description: str, *evidence: str, verdict: str = "changed", confidence: float = 0.9) -> int:

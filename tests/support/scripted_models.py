@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from diffbench.tools.case import Finding
+from diffbench.records.finding import Finding
 from inspect_ai.model import (
     ChatCompletionChoice,
     ChatMessage,

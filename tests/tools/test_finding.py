@@ -3,7 +3,8 @@ from __future__ import annotations
 import time
 
 import pytest
-from diffbench.tools.case import CaseState, Finding
+from diffbench.records.finding import Finding
+from diffbench.tools.case import CaseState
 from diffbench.tools.finding import finding_of, parse_finding, source_of
 from inspect_ai.model import ModelName, ModelOutput
 from inspect_ai.solver import TaskState

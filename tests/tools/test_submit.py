@@ -5,7 +5,8 @@ import json
 from typing import Any
 
 import pytest
-from diffbench.tools.case import CaseState, Finding
+from diffbench.records.finding import Finding
+from diffbench.tools.case import CaseState
 from diffbench.tools.submit import submit
 from inspect_ai.model import ChatMessageAssistant, ChatMessageTool, execute_tools
 from inspect_ai.tool import ToolCall, ToolError
