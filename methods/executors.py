@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, TypeVar
 from ..models.pair import Pair, load_pair
 from ..models.weights import identity
 from ..organisms.suites import Organism
+from ..records.errors import MendableError
+from ..records.progress import Countable
 from .activations.corpus import Corpus
+from .activations.passes import BATCH_SIZE
 from .artifact import Artifact, Content
-from .memory import BATCH_SIZE, advised, lightened
+from .memory import advised, lightened
 from .registry import (
     Method,
     MethodConfig,
@@ -128,9 +131,14 @@ class FailedArtifactsError(ValueError):
     def __init__(self, failures: Sequence[tuple[Job, Exception]], tried: int) -> None:
         self.failures = tuple(failures)
         """Job and error of each."""
-        lines = [f"- {job.name}: {type(error).__name__}: {error}" for job, error in failures]
+        lines = [f"- {job.name}: {_said(error)}" for job, error in failures]
         rest = "; the others are stored" if tried > len(failures) else ""
         super().__init__("\n".join([f"{len(failures)} of {tried} artifacts could not be computed{rest}:", *lines]))
+
+
+def _said(error: Exception) -> str:
+    """The message of an error that a user can mend; of any other its type too."""
+    return str(error) if isinstance(error, MendableError) else f"{type(error).__name__}: {error}"
 
 
 def compute_all(
@@ -322,7 +330,7 @@ def _run_pass(watches: Sequence[_Watch], corpus: Corpus, track: Track, batch_siz
     """One pass for watches on one base; a failure of the pass itself is noted with each."""
     from .activations.passes import Work, run_pass
 
-    def while_any_watches(items: Sequence[T], label: str) -> Iterator[T]:
+    def while_any_watches(items: Countable[T], label: str) -> Iterator[T]:
         for item in track(items, label):
             if all(watch.error is not None for watch in watches):
                 return

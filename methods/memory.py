@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from .contract import MethodConfig
 
-if TYPE_CHECKING:
-    from .registry import MethodConfig
-
-__all__ = ["BATCH_SIZE", "advised", "lightened"]
-
-BATCH_SIZE = 16
-"""Items of the corpus that a pass runs at once, unless told otherwise."""
+__all__ = ["advised", "lightened"]
 
 # Of torch's CPU allocator on Linux and on Windows, and of CUDA and other devices.
 _SAID = ("can't allocate memory", "not enough memory", "out of memory")

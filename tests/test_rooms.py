@@ -28,7 +28,7 @@ HEAVY = ("torch", "transformers", "jax", "peft", "numba", "nutpie", "arviz")
 TENSOR_MODULES = {
     "diffbench.models.sampling",
     "diffbench.methods.activations.forward",
-    "diffbench.methods.activations.passes",
+    "diffbench.methods.activations.lens",
     "diffbench.methods.adl.differences",
     "diffbench.methods.adl.lens",
     "diffbench.methods.adl.coherence",

@@ -9,9 +9,9 @@ import click
 from rich.table import Table
 
 from ...methods.activations.corpus import load_corpus, probe_corpus
+from ...methods.activations.passes import BATCH_SIZE
 from ...methods.artifact import Artifact, CorruptArtifactError
 from ...methods.executors import SHARE, Job, Report, compute_all
-from ...methods.memory import BATCH_SIZE
 from ...methods.registry import Method, config_for, find_method, key_for, list_methods, require_needs
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, list_suites, load_suite

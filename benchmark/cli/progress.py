@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.progress import track as rich_track
+
+from ...records.progress import Countable
 
 __all__ = ["console", "progress", "steps"]
 
@@ -19,10 +21,10 @@ console = Console()
 _EVERY_SECONDS = 10.0
 
 
-def progress(items: Sequence[T], label: str) -> Iterator[T]:
+def progress(items: Countable[T], label: str) -> Iterator[T]:
     """Yield ``items``, showing how far they got."""
     if console.is_terminal:
-        yield from rich_track(items, label, console=console)
+        yield from rich_track(items, label, len(items), console=console)
         return
     shown = started = time.monotonic()
     for done, item in enumerate(items):

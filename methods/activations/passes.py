@@ -3,30 +3,41 @@
 A method that reads activations or logits brings *collectors*. The runner encodes the corpus once, runs the base once
 for all pairs on it and each finetuned model once, no deeper than the deepest layer any collector asks for, computes
 logits only when one asks for them and only for a chunk of tokens at a time, and hands each collector what it asked
-for, batch by batch. Beyond the corpus itself (its texts and its tokens) memory depends on the batch only.
+for, batch by batch. The corpus is encoded a window at a time; beyond that window memory depends on the batch only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-
 from ...models.pair import Pair, Target
-from ..memory import BATCH_SIZE
-from ..registry import Track, untracked
-from .forward import Encoded, chunks, encode_chats, encode_texts, padded, unembed
+from ...records.errors import MendableError
+from ...records.progress import Announced, Track, untracked
+from .corpus import Corpus
+from .encoding import Encoded, chunks, encode_chats, encode_texts, padded
 
 if TYPE_CHECKING:
-    from .corpus import Corpus
+    import torch
 
-__all__ = ["BATCH_SIZE", "Batch", "Collector", "Need", "Work", "check_need", "run_pass", "visible"]
+__all__ = [
+    "BATCH_SIZE",
+    "CHUNK_TOKENS",
+    "Batch",
+    "Collector",
+    "Need",
+    "Work",
+    "check_need",
+    "run_pass",
+    "visible",
+]
 
+BATCH_SIZE = 16
+"""Items run at once, unless told otherwise."""
 CHUNK_TOKENS = 512
-_WHOLE = 10**6
-"""Tokens that no chat has."""
+"""Tokens whose logits are held at once, unless told otherwise."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +128,8 @@ def run_pass(
         label: What the progress display shows.
 
     Raises:
-        ValueError: For pairs on different bases, a layer that the model does not have, or collectors that see nothing.
+        ValueError: For pairs on different bases.
+        MendableError: For a layer that the model does not have, or collectors that see nothing.
     """
     needs = [collector.need for work in works for collector in work.collectors]
     if not needs:
@@ -127,38 +139,41 @@ def run_pass(
         raise ValueError("one pass serves pairs on one base; run the others in a pass of their own")
     for need in needs:
         check_need(need, base)
-    items = visible(corpus, base, needs)
-    if not items:
-        raise ValueError(
+    most = max(need.max_texts for need in needs)
+    items = min(most, len(corpus.texts)) + min(most, len(corpus.chats))
+    seen = 0
+    for chunk in track(Announced(chunks(visible(corpus, base, needs), batch_size), -(-items // batch_size)), label):
+        _run_batch(works, chunk, *padded(chunk, base.network), chunk_tokens)
+        seen += len(chunk)
+    if not seen:
+        raise MendableError(
             f"corpus {corpus.name!r}: the methods' settings leave no token of it to be seen; raise max_tokens"
         )
-    for chunk in track(chunks(items, batch_size), label):
-        _run_batch(works, chunk, *padded(chunk, base.network), chunk_tokens)
 
 
 def check_need(need: Need, base: Target) -> None:
     """Refuse a need that the model cannot meet.
 
     Raises:
-        ValueError: For a layer that the model does not have.
+        MendableError: For a layer that the model does not have.
     """
     count = len(base.network.layers)
     for layer in sorted(need.layers):
         if not 0 <= layer < count:
-            raise ValueError(
+            raise MendableError(
                 f"layer {layer} is out of range; the model has layers 0 to {count - 1}. "
                 "Lower it in the method's settings, or in its code"
             )
 
 
-def visible(corpus: Corpus, base: Target, needs: Sequence[Need]) -> list[Encoded]:
+def visible(corpus: Corpus, base: Target, needs: Sequence[Need]) -> Iterator[Encoded]:
     """The corpus' items, each cut to the widest sight of all ``needs``; unseen ones left out."""
     most = max(need.max_texts for need in needs)
-    seen = corpus.model_copy(update={"texts": corpus.texts[:most], "chats": corpus.chats[:most]})
     longest = max(need.max_tokens for need in needs)
-    every = [*encode_texts(base.network, seen, longest), *encode_chats(base.network, seen, _WHOLE)]
-    cut = [(item, max(need.width(item) for need in needs)) for item in every]
-    return [_cut(item, width) for item, width in cut if width > 0]
+    for item in chain(encode_texts(base.network, corpus, longest, most), encode_chats(base.network, corpus, most=most)):
+        width = max(need.width(item) for need in needs)
+        if width > 0:
+            yield _cut(item, width)
 
 
 def _cut(item: Encoded, width: int) -> Encoded:
@@ -199,6 +214,8 @@ def _hand_out_logits(
     hidden: Sequence[torch.Tensor | None],
     chunk_tokens: int,
 ) -> None:
+    from .lens import unembed
+
     for row, item in enumerate(items):
         widths = [[c.need.width(item) if c.need.logits else 0 for c in work.collectors] for work in works]
         widest = max(max(row_widths, default=0) for row_widths in widths)

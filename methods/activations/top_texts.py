@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import heapq
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 
-from ..kl.method import TEMPLATE_MARKER
+from ...models.network import Network
+from .corpus import Corpus
+from .encoding import Encoded
 
-if TYPE_CHECKING:
-    from ...models.network import Network
-    from .corpus import Corpus
-    from .forward import Encoded
+__all__ = ["TEMPLATE_MARKER", "ContentTokens", "TopTexts", "marked", "plain_text", "significant"]
 
-__all__ = ["ContentTokens", "TopTexts", "marked", "plain_text", "significant"]
-
+TEMPLATE_MARKER = re.compile(r"<\|[^|]*\|>")
+"""Special tokens of chat templates, which only clutter a text that is read."""
 _MARK = "\x01"
 """A character that no chat template holds."""
 

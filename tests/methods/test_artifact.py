@@ -52,7 +52,7 @@ def test_swapped_models_have_another_key() -> None:
 
 
 def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> None:
-    from diffbench.methods.activations.corpus import Corpus
+    from diffbench.methods.activations.corpus import Chat, Corpus
     from diffbench.methods.adl.method import METHOD as ADL
     from diffbench.methods.adl.method import AdlConfig
     from diffbench.methods.kl.method import METHOD as KL
@@ -70,7 +70,7 @@ def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> N
         key_for(alpha, KL, KlConfig(max_tokens=5), corpus),
         key_for(alpha, ADL, AdlConfig(), corpus),
         key_for(alpha, KL, KlConfig(), Corpus(name="one", texts=("a", "b"))),
-        key_for(alpha, KL, KlConfig(), Corpus(name="one", chats=({"prompt": "a", "response": "b"},))),  # type: ignore[arg-type]
+        key_for(alpha, KL, KlConfig(), Corpus(name="one", chats=(Chat(prompt="a", response="b"),))),
     ]
     assert len({first, *others}) == len(others) + 1
 

@@ -259,7 +259,7 @@ def test_one_failure_leaves_the_others_whole(
         compute_all(organisms, methods, config_of, corpus, store, report=diary)
     kinds = {
         "collector": "TypeError: no collector today",
-        "layer": "ValueError: layer 99 is out of range",
+        "layer": "watching: layer 99 is out of range",
         "residuals": "IndexError: a bad row",
         "logits": "RuntimeError: a bad stretch",
         "content": "ZeroDivisionError: nothing to divide by",

@@ -9,6 +9,7 @@ import textwrap
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -174,7 +175,7 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
 
 def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = probe_corpus()
-    few = whole.model_copy(update={"texts": whole.texts[:2], "chats": whole.chats[:2]})
+    few = replace(whole, texts=whole.texts[:2], chats=whole.chats[:2])
     for place in ("diffbench.methods.registry", "diffbench.benchmark.cli.artifacts"):
         monkeypatch.setattr(f"{place}.probe_corpus", lambda: few)
     organism = find_organism("tiny.beta")
