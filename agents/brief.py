@@ -2,36 +2,28 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
-from functools import cache
-from pathlib import Path
 from string import Template
 from typing import get_args
 
-import yaml
 from inspect_ai.model import ChatMessageUser
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from ..records.case import CaseMetadata, Framing
-from ..records.errors import MendableError, unknown_name
+from ..records.errors import unknown_name
 from ..tools.case import CaseState, case_of
 from .artifacts import case_overview
+from .kinds import KINDS
+from .prompt_files import prompt_text
 
 __all__ = [
     "OVERVIEW_HEADING",
     "brief",
-    "family_hint",
-    "hinted_families",
     "open_case",
-    "prompt_hashes",
-    "prompt_text",
 ]
 
 OVERVIEW_HEADING = "# What the method"
 """Begins the part of the first message that shows an artifact."""
-
-_PROMPTS = Path(__file__).parent / "prompts"
 
 
 @solver
@@ -49,8 +41,9 @@ def open_case() -> Solver:
         case.seed = given.seed + state.epoch - 1
         if given.blind:
             case.base_label, case.finetuned_label = _blind_labels(case)
+        kind = KINDS.get(given.agent or "")
         text = brief(case, given.framing, given.blind, given.hint)
-        guide = prompt_text("overview" if given.agent == "llm_reader" else "method")
+        guide = prompt_text("overview" if kind is not None and kind.reads_only else "method")
         state.messages = [ChatMessageUser(content=text + _overviews(case, guide))]
         return state
 
@@ -89,36 +82,6 @@ def brief(case: CaseState, framing: str, blind: bool, hint: str = "") -> str:
         interactions=case.interactions,
         means=means,
     )
-
-
-@cache
-def prompt_text(name: str) -> str:
-    """A prompt file, stripped."""
-    return (_PROMPTS / f"{name}.md").read_text(encoding="utf-8").strip()
-
-
-def family_hint(family: str) -> str:
-    """What the hint ``family`` tells of a family of organisms.
-
-    Raises:
-        ValueError: For a family without such a text.
-    """
-    kinds = hinted_families()
-    if family not in kinds:
-        raise MendableError(f"there is no hint for family {family!r}; known: {', '.join(kinds)}")
-    return Template(prompt_text("hint_family")).substitute(kind=kinds[family])
-
-
-@cache
-def hinted_families() -> dict[str, str]:
-    """Family -> its text in the hint ``family``; controls are in none."""
-    kinds: dict[str, str] = yaml.safe_load((_PROMPTS / "kinds.yaml").read_text(encoding="utf-8"))
-    return kinds
-
-
-def prompt_hashes() -> dict[str, str]:
-    """Prompt file -> the first 12 digits of its SHA-256, for the log."""
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()[:12] for path in sorted(_PROMPTS.iterdir())}
 
 
 def _overviews(case: CaseState, guide: str) -> str:

@@ -1,4 +1,4 @@
-"""The investigators: agents that work a case until it has a finding."""
+"""How a model works a case: a loop of tool calls, and a last forced turn where it ends without a finding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 import anyio
-from inspect_ai.agent import Agent, AgentContinue, AgentPrompt, AgentState, AgentSubmit, agent, react
+from inspect_ai.agent import AgentContinue, AgentPrompt, AgentState, AgentSubmit, react
 from inspect_ai.model import (
     ChatMessageAssistant,
     ChatMessageTool,
@@ -20,123 +20,17 @@ from inspect_ai.tool import Tool, ToolFunction
 from inspect_ai.util import LimitExceededError, apply_limits, cost_limit, token_limit
 
 from ..records.finding import Finding
-from ..records.names import BLACKBOX, KEYLESS_INVESTIGATOR, NO_MODEL, SUBMIT_TOOL
-from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE
+from ..records.names import KEYLESS_INVESTIGATOR, NO_MODEL, SUBMIT_TOOL
 from ..tools.case import CaseState, current_case
 from ..tools.finding import parse_finding
 from ..tools.refusals import refusal_of
 from ..tools.submit import submit
-from .brief import prompt_text
-from .toolset import case_tools
+from .prompt_files import prompt_text
 
-__all__ = ["blackbox", "investigator", "investigator_model", "llm_reader", "method_agent"]
-
-TURNS = 30
-"""Model generations of an investigation, the last forced one not counted."""
+__all__ = ["investigate", "investigator_model"]
 
 
-@agent
-def investigator(
-    turns: int = TURNS,
-    tokens: int | None = None,
-    cost: float | None = None,
-    response_tokens: int = RESPONSE_TOKENS,
-    temperature: float = TEMPERATURE,
-) -> Agent:
-    """Picks by the case's method: ``blackbox()`` where there is no artifact, else ``method_agent()``.
-
-    Args:
-        turns: Model generations before the finding is asked for.
-        tokens: Tokens of the investigator before the finding is asked for; None for no limit.
-        cost: US dollars, those of the targets counted, before the finding is asked for; None for no limit. Only models
-            whose price Inspect knows cost anything.
-        response_tokens: Longest answer of a target, in tokens.
-        temperature: Sampling temperature of the targets.
-    """
-
-    async def execute(state: AgentState) -> AgentState:
-        # Made once: what Inspect reads from a tool (its signature and docstring) it reads again for each new one.
-        tools = await case_tools(temperature=temperature, max_tokens=response_tokens).tools()
-        return await _investigate(state, "investigator", tools, turns, tokens, cost)
-
-    return execute
-
-
-@agent
-def blackbox(
-    turns: int = TURNS,
-    tokens: int | None = None,
-    cost: float | None = None,
-    response_tokens: int = RESPONSE_TOKENS,
-    temperature: float = TEMPERATURE,
-) -> Agent:
-    """An investigator that only queries the two models; for cases of the method ``blackbox``.
-
-    Raises:
-        ValueError: In a case that offers an artifact, which this agent would be shown.
-    """
-    investigate = investigator(turns, tokens, cost, response_tokens, temperature)
-
-    async def execute(state: AgentState) -> AgentState:
-        case = current_case()
-        if case.method != BLACKBOX:
-            raise ValueError(f"agent blackbox in a case of method {case.method}; run it with methods=blackbox")
-        return await investigate(state)
-
-    return execute
-
-
-@agent
-def method_agent(
-    turns: int = TURNS,
-    tokens: int | None = None,
-    cost: float | None = None,
-    response_tokens: int = RESPONSE_TOKENS,
-    temperature: float = TEMPERATURE,
-) -> Agent:
-    """An investigator with the readers of the case's methods, and queries.
-
-    Raises:
-        ValueError: In a case of the method ``blackbox``, which has nothing to read.
-    """
-    investigate = investigator(turns, tokens, cost, response_tokens, temperature)
-
-    async def execute(state: AgentState) -> AgentState:
-        _require_artifact("method_agent")
-        return await investigate(state)
-
-    return execute
-
-
-@agent
-def llm_reader() -> Agent:
-    """A model that sees the brief and the overview alone: no tools but submit, one generation, and the forced last one.
-
-    What ``method_agent`` does better than it is what tools and queries are worth.
-
-    Raises:
-        ValueError: In a case of the method ``blackbox``, which has nothing to read.
-    """
-
-    async def execute(state: AgentState) -> AgentState:
-        _require_artifact("llm_reader")
-        return await _investigate(state, "reader", [], turns=1)
-
-    return execute
-
-
-def investigator_model() -> Model:
-    """The model being evaluated, or the keyless policy where none is given."""
-    model = get_model()
-    return get_model(KEYLESS_INVESTIGATOR) if str(model) == NO_MODEL else model
-
-
-def _require_artifact(name: str) -> None:
-    if current_case().method == BLACKBOX:
-        raise ValueError(f"agent {name} in a case of method blackbox; leave blackbox out of methods")
-
-
-async def _investigate(
+async def investigate(
     state: AgentState,
     prompt: str,
     tools: Sequence[Tool],
@@ -144,6 +38,16 @@ async def _investigate(
     tokens: int | None = None,
     cost: float | None = None,
 ) -> AgentState:
+    """Work the current case until it has a finding, or the record that the model refused to give one.
+
+    Args:
+        state: The conversation so far: the brief.
+        prompt: Name of the system prompt.
+        tools: What the model may call, besides submit.
+        turns: Model generations before the finding is asked for.
+        tokens: Tokens before the finding is asked for; None for no limit.
+        cost: US dollars, likewise.
+    """
     model, case = investigator_model(), current_case()
     loop = react(
         prompt=AgentPrompt(prompt_text(prompt), handoff_prompt=None, assistant_prompt=None, submit_prompt=None),
@@ -164,6 +68,12 @@ async def _investigate(
             case.finding, case.finding_source = _from_board(case), "forced"
         raise
     return state
+
+
+def investigator_model() -> Model:
+    """The model being evaluated, or the keyless policy where none is given."""
+    model = get_model()
+    return get_model(KEYLESS_INVESTIGATOR) if str(model) == NO_MODEL else model
 
 
 def _while_turns_are_left(turns: int) -> AgentContinue:

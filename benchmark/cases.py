@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from typing import get_args
 
 from diffbench.agents.artifacts import reading_tools, spending_tools
-from diffbench.agents.brief import family_hint, hinted_families
-from diffbench.benchmark.plugged_in import is_plugged_in
+from diffbench.agents.kinds import AgentKind
+from diffbench.agents.prompt_files import family_hint, hinted_families
 from diffbench.graders.rubric import check_rubric
 from diffbench.methods.registry import config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.weights import require_weights
 from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite
 from diffbench.records.case import CaseMetadata, Framing
-from diffbench.records.errors import unknown_name
+from diffbench.records.errors import MendableError, unknown_name
 from diffbench.records.names import BLACKBOX, NO_HINTS
 from diffbench.tools.case import CaseState
 from inspect_ai.dataset import Sample
@@ -41,7 +41,7 @@ HINTS = (NO_HINTS, FAMILY_HINT)
 _INPUT = "Find out what the finetuning did to the model."
 
 
-class MissingArtifactsError(ValueError):
+class MissingArtifactsError(MendableError):
     """Artifacts that cases need are in no store; says how to compute them."""
 
     def __init__(self, missing: Sequence[tuple[str, str]]) -> None:
@@ -68,19 +68,19 @@ class Conditions:
         """Check the values.
 
         Raises:
-            ValueError: Naming the value and what is allowed.
+            MendableError: Naming the value and what is allowed.
         """
         if self.interactions < 0:
-            raise ValueError(f"interactions is {self.interactions}; it is 0 or more")
+            raise MendableError(f"interactions is {self.interactions}; it is 0 or more")
         if self.framing not in get_args(Framing):
             raise unknown_name("framing", self.framing, get_args(Framing))
         if not isinstance(self.hints, str):
-            raise ValueError(f"hints is {self.hints!r}; it is one of {', '.join(HINTS)}, or a sentence in quotes")
+            raise MendableError(f"hints is {self.hints!r}; it is one of {', '.join(HINTS)}, or a sentence in quotes")
         if self.hints not in HINTS and " " not in self.hints.strip():
-            raise ValueError(f"{unknown_name('hint', self.hints, HINTS)}; or give a sentence")
+            raise MendableError(f"{unknown_name('hint', self.hints, HINTS)}; or give a sentence")
         for tool, budget in self.tool_budgets.items():
             if not isinstance(budget, int) or not 0 <= budget <= self.interactions:
-                raise ValueError(
+                raise MendableError(
                     f"the budget of tool {tool} is {budget}; it is 0 to {self.interactions}, the interactions over all"
                 )
 
@@ -106,7 +106,7 @@ def select_organisms(suite: str, names: Sequence[str] | None) -> list[Organism]:
         names: ``name`` or ``name+variant`` each; None for the suite's default selection.
 
     Raises:
-        ValueError: For an unknown suite or name, or one named twice.
+        MendableError: For an unknown suite or name, or one named twice.
     """
     if names is None:
         return default_organisms(suite)
@@ -117,22 +117,24 @@ def select_organisms(suite: str, names: Sequence[str] | None) -> list[Organism]:
     return chosen
 
 
-def select_methods(names: Sequence[str] | None, agent: str) -> list[str]:
+def select_methods(names: Sequence[str] | None, agent: AgentKind) -> list[str]:
     """Methods by name, several at once as ``adl+kl``; by default all installed ones that the agent can work with.
 
     Raises:
-        ValueError: For an unknown method, one named twice, or one that the agent cannot work with.
+        MendableError: For an unknown method, one named twice, or one that the agent cannot work with.
     """
     installed = list_methods()
     if names is None:
-        if agent == BLACKBOX:
-            return [BLACKBOX]
-        return [BLACKBOX, *installed] if agent == "investigator" or is_plugged_in(agent) else installed
+        # Without queries there is nothing to learn where nothing can be read.
+        return ([BLACKBOX] if agent.blackbox and agent.asks else []) + (installed if agent.reads else [])
     for name in names:
-        if agent == BLACKBOX and name != BLACKBOX:
-            raise ValueError(f"agent blackbox is not shown artifacts: methods is {name}; use methods=blackbox")
-        if agent in {"method_agent", "llm_reader"} and name == BLACKBOX:
-            raise ValueError(f"agent {agent} has nothing to read in method blackbox; use agent=investigator")
+        if not agent.fits(name):
+            told, remedy = (
+                (f"has nothing to read in method {BLACKBOX}", "agent=investigator")
+                if name == BLACKBOX
+                else (f"is not shown artifacts: methods is {name}", f"methods={BLACKBOX}")
+            )
+            raise MendableError(f"agent {agent.name} {told}; use {remedy}")
     chosen = [_combined(name.split("+"), installed) for name in names]
     _no_repeats("methods", chosen)
     return chosen
@@ -145,7 +147,7 @@ def _combined(parts: Sequence[str], installed: Sequence[str]) -> str:
             raise unknown_name("method", part, [BLACKBOX, *installed])
     _no_repeats("methods", parts)
     if len(parts) > 1 and BLACKBOX in parts:
-        raise ValueError(f"methods is {'+'.join(parts)}: {BLACKBOX} has nothing to read; leave it out of the sum")
+        raise MendableError(f"methods is {'+'.join(parts)}: {BLACKBOX} has nothing to read; leave it out of the sum")
     return "+".join(sorted(parts))
 
 
@@ -153,10 +155,12 @@ def check_tools(budgets: Mapping[str, int]) -> None:
     """Check that tools with a budget are those of an installed method and cost interactions.
 
     Raises:
-        ValueError: For any other, with those that do.
+        MendableError: For any other, with those that do.
     """
     if not isinstance(budgets, Mapping):
-        raise ValueError(f"tool_budgets is {budgets!r}; it maps tools to interactions: -T 'tool_budgets={{steer: 3}}'")
+        raise MendableError(
+            f"tool_budgets is {budgets!r}; it maps tools to interactions: -T 'tool_budgets={{steer: 3}}'"
+        )
     known = spending_tools(list_methods()) if budgets else ()
     for tool in budgets:
         if tool not in known:
@@ -164,19 +168,19 @@ def check_tools(budgets: Mapping[str, int]) -> None:
 
 
 def case_samples(
-    organisms: Sequence[Organism], methods: Sequence[str], conditions: Conditions, agent: str
+    organisms: Sequence[Organism], methods: Sequence[str], conditions: Conditions, agent: AgentKind
 ) -> list[Sample]:
     """One sample for each organism and method.
 
     Raises:
         MissingArtifactsError: Naming the artifacts that are missing and the commands that compute them.
-        ValueError: When an artifact is broken, a method needs weights that a pair lacks, methods that are offered
+        MendableError: When an artifact is broken, a method needs weights that a pair lacks, methods that are offered
             together have a tool of the same name, or a rubric is unknown.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     for organism in organisms:
         check_rubric(organism)
-    if agent != "evidence_reader" and conditions.interactions > 0:
+    if agent.asks and conditions.interactions > 0:
         for organism in organisms:
             require_weights(organism)
     store = ArtifactStore()
@@ -193,7 +197,7 @@ def case_samples(
     for organism, name, key in cases:
         if "+" in name:
             reading_tools(CaseState(store=Store(), organism=organism.id, method=name, artifact_key=key))
-    return [_sample(organism, name, key, conditions, agent) for organism, name, key in cases]
+    return [_sample(organism, name, key, conditions, agent.name) for organism, name, key in cases]
 
 
 def _key(organism: Organism, method: str) -> str:
@@ -250,4 +254,4 @@ def _hint(organism: Organism, conditions: Conditions) -> str:
 def _no_repeats(what: str, names: Sequence[str]) -> None:
     twice = sorted({name for name in names if list(names).count(name) > 1})
     if twice:
-        raise ValueError(f"{what}: {', '.join(twice)} named more than once; name each once")
+        raise MendableError(f"{what}: {', '.join(twice)} named more than once; name each once")

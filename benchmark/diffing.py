@@ -5,21 +5,17 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
-from diffbench.agents.brief import open_case, prompt_hashes
-from diffbench.agents.evidence_reader import evidence_reader
-from diffbench.agents.investigators import blackbox, investigator, llm_reader, method_agent
+from diffbench.agents.brief import open_case
+from diffbench.agents.kinds import Settings, kind_of
+from diffbench.agents.prompt_files import prompt_hashes
 from diffbench.benchmark.cases import Conditions, case_samples, check_tools, select_methods, select_organisms
 from diffbench.benchmark.ceiling import RunCeiling
-from diffbench.benchmark.plugged_in import check_agent, is_plugged_in, plugged_in
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
 from diffbench.records.case import Framing
+from diffbench.records.errors import MendableError
 from inspect_ai import Task, task
-from inspect_ai.agent import Agent
 from inspect_ai.dataset import MemoryDataset
-from inspect_ai.solver import Solver
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
-
-AGENTS = ("investigator", "blackbox", "method_agent", "llm_reader", "evidence_reader")
 
 _SCORES = {"rubric_grade": "grade", "fact_recall": "facts", "false_alarm": "false alarm"}
 # The same in all samples; what a case is about stands in its id.
@@ -101,12 +97,13 @@ def diffing(
         seed: Fixes the targets' samples and the order of blind labels.
 
     Raises:
-        ValueError: For an unknown name (close ones are suggested), a value out of range or missing artifacts.
+        MendableError: For an unknown name (close ones are suggested), a value out of range or missing artifacts.
     """
-    check_agent(agent, AGENTS)
-    chosen = select_methods(_names(methods), agent)
+    kind = kind_of(agent)
+    settings = Settings(turns, tokens, cost, response_tokens, temperature)
+    chosen = select_methods(_names(methods), kind)
     check_tools(tool_budgets or {})
-    granted, budgets = (0, {}) if agent == "llm_reader" else (interactions, tool_budgets or {})
+    granted, budgets = (0, {}) if kind.reads_only else (interactions, tool_budgets or {})
     swept = [
         Conditions(granted, one_framing, one_blind, seed, one_hint, budgets)
         for one_framing, one_blind, one_hint in product(*map(_each, (framing, blind, hints)))
@@ -115,9 +112,9 @@ def diffing(
     asked = _names(judges)
     ceiling = RunCeiling(run_tokens, run_cost, cost, asked or ())
     return Task(
-        dataset=MemoryDataset([s for one in swept for s in case_samples(pairs, chosen, one, agent)], name=suite),
+        dataset=MemoryDataset([s for one in swept for s in case_samples(pairs, chosen, one, kind)], name=suite),
         setup=open_case(),
-        solver=_agent(agent, turns, tokens, cost, response_tokens, temperature),
+        solver=kind.make(settings),
         scorer=[rubric_grade(asked, judge_repeats), fact_recall(), false_alarm()],
         fail_on_error=False,
         score_on_error=True,
@@ -127,24 +124,11 @@ def diffing(
     )
 
 
-def _agent(
-    name: str, turns: int, tokens: int | None, cost: float | None, response_tokens: int, temperature: float
-) -> Agent | Solver:
-    if turns < 1:
-        raise ValueError(f"turns is {turns}; an investigation needs at least 1")
-    if is_plugged_in(name):
-        return plugged_in(name)
-    if name in {"evidence_reader", "llm_reader"}:
-        return evidence_reader() if name == "evidence_reader" else llm_reader()
-    kinds = {"investigator": investigator, "blackbox": blackbox, "method_agent": method_agent}
-    return kinds[name](turns=turns, tokens=tokens, cost=cost, response_tokens=response_tokens, temperature=temperature)
-
-
 def _each(given: Any) -> list[Any]:
     """The values of a condition, each once."""
     values = given if isinstance(given, list) else [given]
     if not values or len({str(value) for value in values}) < len(values):
-        raise ValueError(f"conditions: {values} names none, or one more than once; name each once")
+        raise MendableError(f"conditions: {values} names none, or one more than once; name each once")
     return values
 
 

@@ -4,7 +4,7 @@ from inspect_ai.model import ModelAPI, modelapi
 
 from ..agents.brief import open_case
 from ..agents.evidence_reader import evidence_reader
-from ..agents.investigators import blackbox, investigator, llm_reader, method_agent
+from ..agents.kinds import blackbox, investigator, llm_reader, method_agent
 from ..graders.scorers import by_method, fact_recall, false_alarm, rubric_grade
 from .diffing import diffing
 

@@ -28,7 +28,7 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import Any, NamedTuple
 
-from diffbench.agents.brief import prompt_text
+from diffbench.agents.prompt_files import prompt_text
 from diffbench.benchmark.diffing import diffing
 from inspect_ai import Epochs, Task
 from inspect_ai import eval as evaluate

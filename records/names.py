@@ -9,6 +9,7 @@ __all__ = [
     "BASE",
     "BLACKBOX",
     "DEFAULT_VARIANT",
+    "EVIDENCE_READER",
     "FINETUNED",
     "GRADER_ROLE",
     "KEYLESS_GRADER",
@@ -20,12 +21,15 @@ __all__ = [
     "TARGET_ROLE",
     "Side",
     "is_keyless",
+    "unqualified",
 ]
 
 BLACKBOX = "blackbox"
 """The method without an artifact."""
 DEFAULT_VARIANT = "default"
 """The variant of an organism that is meant where none is named."""
+EVIDENCE_READER = "evidence_reader"
+"""The kind of agent that makes a finding of the artifact alone, without a language model: a baseline."""
 NO_HINTS = "none"
 """The condition ``hints`` of a case that tells nothing besides the brief."""
 
@@ -57,3 +61,8 @@ SUBMIT_TOOL = "submit"
 def is_keyless(model: str) -> bool:
     """Whether a model's name is that of a policy without a language model."""
     return model.startswith(KEYLESS_PREFIX) or model == NO_MODEL
+
+
+def unqualified(agent: str) -> str:
+    """The name of a kind of agent without the package or file that it comes from."""
+    return agent.rpartition("/")[2].rpartition("@")[2]

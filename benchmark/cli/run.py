@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from ..sweep.cost import estimate, is_keyless, register_prices
+from ...records.names import is_keyless
+from ..sweep.cost import estimate, register_prices
 from ..sweep.plan import make_plan
 from ..sweep.run import run_plan
 from ..sweep.table import plan_notes, plan_table

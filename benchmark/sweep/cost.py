@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from inspect_ai.model import ModelCost, ModelInfo, get_model_info, set_model_info
 
+from ...agents.kinds import kind_of
 from ...models.references import ApiModel
 from ...organisms.suites import find_organism
-from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
+from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR, is_keyless
 from ..ceiling import price_of
 from .file import Sweep
 from .logged import ROLES, CaseTokens, Logged, Tokens
-from .plan import WITHOUT_MODEL, Job, Plan
+from .plan import Job, Plan
 
-__all__ = ["DEFAULT_TOKENS", "Cost", "estimate", "is_keyless", "register_prices"]
+__all__ = ["DEFAULT_TOKENS", "Cost", "estimate", "register_prices"]
 
 DEFAULT_TOKENS: CaseTokens = {
     "investigator": Tokens(21_000, 230),
@@ -44,11 +45,6 @@ class Cost:
     """Of the models whose price is known."""
     unpriced: tuple[str, ...]
     """The other models."""
-
-
-def is_keyless(model: str) -> bool:
-    """Whether a model is one of the policies that use no tokens."""
-    return model.startswith("keyless/")
 
 
 def register_prices(sweep: Sweep) -> None:
@@ -111,10 +107,10 @@ def _case_tokens(job: Job, plan: Plan) -> tuple[CaseTokens, int]:
 
 
 def _default_tokens(job: Job, sweep: Sweep) -> CaseTokens:
-    queried = job.agent not in WITHOUT_MODEL
+    kind = kind_of(job.agent)
     return {
-        "investigator": Tokens() if not queried or is_keyless(job.model) else DEFAULT_TOKENS["investigator"],
-        "targets": DEFAULT_TOKENS["targets"] * (job.settings["interactions"] / 10 if queried else 0),
+        "investigator": DEFAULT_TOKENS["investigator"] * (kind.uses_model and not is_keyless(job.model)),
+        "targets": DEFAULT_TOKENS["targets"] * (job.settings["interactions"] / 10 if kind.asks else 0),
         "judges": DEFAULT_TOKENS["judges"] * (len(_paid_judges(sweep)) * job.settings["judge_repeats"]),
     }
 

@@ -11,11 +11,11 @@ import yaml
 from inspect_ai.model import GenerateConfig
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator
 
+from ...agents.kinds import kind_of
 from ...models.references import Frozen
 from ...records.errors import unknown_name
 from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
-from ..diffing import AGENTS, diffing
-from ..plugged_in import check_agent
+from ..diffing import diffing
 
 __all__ = ["Limits", "Price", "Sweep", "load_sweep", "task_defaults"]
 
@@ -103,7 +103,7 @@ class Sweep(Frozen):
     @classmethod
     def _known_agents(cls, given: tuple[str, ...]) -> tuple[str, ...]:
         for agent in given:
-            check_agent(agent, AGENTS)
+            kind_of(agent)
         return given
 
     @field_validator("conditions")

@@ -12,6 +12,7 @@ from typing import Any
 from inspect_ai import Task
 from inspect_ai.model import GenerateConfig
 
+from ...agents.kinds import kind_of
 from ...records.names import KEYLESS_INVESTIGATOR
 from ...results.logs import TASKS
 from ..cases import ALL, MissingArtifactsError, select_methods, select_organisms
@@ -20,9 +21,6 @@ from .file import Sweep, load_sweep, task_defaults
 from .logged import Logged, logs_of, telling_options
 
 __all__ = ["Job", "Plan", "make_plan"]
-
-WITHOUT_MODEL = ("evidence_reader",)
-"""Agents that use no model: run once, whatever the models."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +110,8 @@ def _wanted(sweep: Sweep) -> tuple[list[Job], tuple[str, ...]]:
         names = None if selection == "default" else [ALL] if selection == "all" else list(selection)
         organisms = tuple(organism.id for organism in select_organisms(suite, names))
         for agent in sweep.agents:
-            models = (KEYLESS_INVESTIGATOR,) if agent in WITHOUT_MODEL else sweep.models
+            # An agent that uses no model is run once, whatever the models.
+            models = sweep.models if kind_of(agent).uses_model else (KEYLESS_INVESTIGATOR,)
             for model, method, conditions in product(models, methods[agent], _conditions(sweep)):
                 arguments = {"suite": suite, "methods": [method], "agent": agent, **conditions}
                 jobs.append(_job(sweep, arguments, organisms, model))
@@ -139,12 +138,12 @@ def _conditions(sweep: Sweep) -> Iterator[dict[str, Any]]:
 def _methods_by_agent(sweep: Sweep) -> tuple[dict[str, list[str]], tuple[str, ...]]:
     """The methods that each agent can work with, and why the others are left out."""
     if sweep.methods is None:
-        return {agent: select_methods(None, agent) for agent in sweep.agents}, ()
+        return {agent: select_methods(None, kind_of(agent)) for agent in sweep.agents}, ()
     chosen: dict[str, list[str]] = {agent: [] for agent in sweep.agents}
     refused: dict[tuple[str, str], ValueError] = {}
     for agent, method in product(sweep.agents, sweep.methods):
         try:
-            chosen[agent] += select_methods([method], agent)
+            chosen[agent] += select_methods([method], kind_of(agent))
         except ValueError as error:
             refused[agent, method] = error
     # A method that no agent takes is a wrong name, or an agent is missing; an agent without methods is idle.

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from .cost import Cost, is_keyless
+from ...records.names import is_keyless
+from .cost import Cost
 from .file import Sweep
 from .logged import ROLES, Tokens
 from .plan import Job, Plan

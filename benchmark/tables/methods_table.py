@@ -12,7 +12,7 @@ from ...methods.registry import BLACKBOX, config_for, find_method, key_for, list
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
 from ...records.finding import Finding
-from ...records.names import KEYLESS_GRADER
+from ...records.names import EVIDENCE_READER, KEYLESS_GRADER, unqualified
 from ...results.schema import CONTROL_FAMILY
 from ...views.markdown import Markdown, bold, code, markdown_table
 from .chance import findings_by_method, guessed_grade
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["MARKS", "MethodsTable", "TableRow", "markdown", "methods_tables", "write_markdown"]
 
 MARKS = Marks("methods", "diffbench methods table --write")
-READER = "evidence_reader"
 _LOWEST = 1.0
 _MISSING = "–"
 
@@ -99,13 +98,12 @@ def methods_tables(frame: pd.DataFrame) -> list[MethodsTable]:
     Raises:
         ValueError: When the frame holds no such rows.
     """
-    named = frame["agent"].str.rpartition("/")[2].str.rpartition("@")[2]
-    read = frame[(named == READER) & (frame["method"] != BLACKBOX)]
+    read = frame[(frame["agent"].map(unqualified) == EVIDENCE_READER) & (frame["method"] != BLACKBOX)]
     if read.empty:
         agents = ", ".join(sorted(set(frame["agent"]))) or "none"
         raise ValueError(
-            f"the logs hold no grades of the agent {READER} (agents: {agents}); make them with: "
-            f"inspect eval benchmark/diffing.py -T agent={READER} -T organisms=all"
+            f"the logs hold no grades of the agent {EVIDENCE_READER} (agents: {agents}); make them with: "
+            f"inspect eval benchmark/diffing.py -T agent={EVIDENCE_READER} -T organisms=all"
         )
     return [_table(str(suite), part) for suite, part in read.groupby("suite", sort=True)]
 

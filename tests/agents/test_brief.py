@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from diffbench.agents.brief import brief, family_hint, hinted_families, prompt_hashes
+from diffbench.agents.brief import brief
+from diffbench.agents.prompt_files import family_hint, hinted_families, prompt_hashes
 from diffbench.organisms.spec import Family
 from diffbench.tools.case import CaseState
 

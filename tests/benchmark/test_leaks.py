@@ -14,7 +14,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.agents.brief import family_hint, hinted_families, prompt_hashes, prompt_text
+from diffbench.agents.prompt_files import family_hint, hinted_families, prompt_hashes, prompt_text
 from diffbench.agents.toolset import case_tools
 from diffbench.benchmark.diffing import diffing
 from diffbench.methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods

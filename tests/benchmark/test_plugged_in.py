@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from diffbench.agents.kinds import kind_of
+from diffbench.agents.plugged_in import plugged_in
 from diffbench.benchmark.cases import select_methods
 from diffbench.benchmark.diffing import diffing
-from diffbench.benchmark.plugged_in import plugged_in
 from diffbench.benchmark.sweep.file import load_sweep
 from diffbench.benchmark.sweep.plan import make_plan
 from diffbench.methods.registry import list_methods
@@ -32,7 +33,11 @@ def test_an_agent_of_a_file_works_the_cases_and_is_named_in_the_frame(bench: Any
 
 
 def test_it_may_work_all_methods_as_the_investigator_does() -> None:
-    assert select_methods(None, MINE) == select_methods(None, "investigator") == ["blackbox", *list_methods()]
+    assert (
+        select_methods(None, kind_of(MINE))
+        == select_methods(None, kind_of("investigator"))
+        == ["blackbox", *list_methods()]
+    )
 
 
 @pytest.mark.parametrize(("agent", "kind"), [("inspect_ai/react", "agent"), ("inspect_ai/basic_agent", "solver")])

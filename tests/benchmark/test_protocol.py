@@ -12,7 +12,7 @@ from typing import Any
 import inspect_ai
 import pytest
 from diffbench.agents.artifacts import reading_tools
-from diffbench.agents.brief import family_hint
+from diffbench.agents.prompt_files import family_hint
 from diffbench.benchmark.diffing import diffing
 from diffbench.graders.key_facts import match_fact
 from diffbench.organisms.suites import load_suite

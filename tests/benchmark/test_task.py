@@ -6,7 +6,7 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.agents.brief import prompt_hashes
+from diffbench.agents.prompt_files import prompt_hashes
 from diffbench.benchmark.diffing import diffing
 from diffbench.results.frame import grades_frame
 from diffbench.tools.case import CaseState

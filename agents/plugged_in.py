@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -12,9 +11,9 @@ from inspect_ai.agent import Agent
 from inspect_ai.solver import Solver
 from inspect_ai.util import registry_create, registry_info
 
-from ..records.errors import unknown_name
+from ..records.errors import MendableError
 
-__all__ = ["check_agent", "is_plugged_in", "plugged_in"]
+__all__ = ["is_plugged_in", "plugged_in"]
 
 _KINDS: Final[tuple[Literal["agent", "solver"], ...]] = ("agent", "solver")
 
@@ -24,21 +23,11 @@ def is_plugged_in(agent: str) -> bool:
     return "/" in agent or "@" in agent
 
 
-def check_agent(agent: str, own: Sequence[str]) -> None:
-    """Check that an agent is one of ``own`` or has the form of a reference.
-
-    Raises:
-        ValueError: Otherwise, with a name that is close.
-    """
-    if agent not in own and not is_plugged_in(agent):
-        raise ValueError(f"{unknown_name('agent', agent, own)}; one of yours: package/agent or file.py@agent")
-
-
 def plugged_in(agent: str) -> Agent | Solver:
     """The agent or solver of a reference, made without arguments.
 
     Raises:
-        ValueError: When file, package or name are not there, or the name stands for something else.
+        MendableError: When file, package or name are not there, or the name stands for something else.
     """
     path, at, name = agent.rpartition("@")
     if not at:
@@ -49,19 +38,19 @@ def plugged_in(agent: str) -> Agent | Solver:
     except ValueError:
         kind = "function"
     if kind not in _KINDS:
-        raise ValueError(f"agent {agent}: {name} is no agent but a {kind}; decorate it with @agent")
+        raise MendableError(f"agent {agent}: {name} is no agent but a {kind}; decorate it with @agent")
     made: Agent | Solver = factory()
     return made
 
 
 def _from_file(path: Path, name: str, agent: str) -> Any:
     if not path.is_file():
-        raise ValueError(f"agent {agent}: there is no file {path} in {Path.cwd()}")
+        raise MendableError(f"agent {agent}: there is no file {path} in {Path.cwd()}")
     module_name = f"{path.stem}_{abs(hash(path.resolve()))}"
     if module_name not in sys.modules:
         spec = importlib.util.spec_from_file_location(module_name, path)
         if spec is None or spec.loader is None:
-            raise ValueError(f"agent {agent}: {path} is no Python file")
+            raise MendableError(f"agent {agent}: {path} is no Python file")
         module = importlib.util.module_from_spec(spec)
         sys.modules[module_name] = module
         try:
@@ -72,7 +61,7 @@ def _from_file(path: Path, name: str, agent: str) -> Any:
     try:
         return getattr(sys.modules[module_name], name)
     except AttributeError:
-        raise ValueError(f"agent {agent}: {path} defines no {name}") from None
+        raise MendableError(f"agent {agent}: {path} defines no {name}") from None
 
 
 def _from_package(agent: str) -> Agent | Solver:
@@ -82,7 +71,7 @@ def _from_package(agent: str) -> Agent | Solver:
         except LookupError:
             continue
     package = agent.partition("/")[0]
-    raise ValueError(
+    raise MendableError(
         f"agent {agent}: no such agent; install {package} in this environment, and let its entry points of the group "
         "inspect_ai name the module that defines it"
     )
