@@ -2,7 +2,7 @@
 
 from .checks import Stability, leave_one_organism_out, prior_predictive
 from .design import Design, design_of
-from .diagnostics import Diagnostics, Loo
+from .diagnostics import Diagnostics
 from .fitting import Fit, RankingRefused, fit
 from .summary import Estimate, Summary
 
@@ -11,7 +11,6 @@ __all__ = [
     "Diagnostics",
     "Estimate",
     "Fit",
-    "Loo",
     "RankingRefused",
     "Stability",
     "Summary",

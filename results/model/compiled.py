@@ -22,7 +22,13 @@ compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc"
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
 def symmetric_product(matrix: NDArray[np.float32], vector: Floats) -> Floats:
-    """``matrix @ vector``."""
+    """``matrix @ vector``.
+
+    Raises:
+        IndexError: For a matrix of another size.
+    """
+    if matrix.shape[0] != len(vector) or matrix.shape[1] != len(vector):
+        raise IndexError("the matrix has another size than the vector")
     product = np.empty(len(vector))
     for i in range(len(vector)):
         value = 0.0

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import DensityArrays, TermArrays
 from .compiled import compiled
 from .likelihood import MOST, cells_likelihood
-from .terms import Floats, Ints
+from .terms import Floats
 
 __all__ = ["log_density"]
 
@@ -26,83 +27,28 @@ _LEAST = 1e-60
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
-def log_density(
-    vector: Floats,
-    gradient: Floats,
-    sd_scales: Floats,
-    run_effect: int,
-    cut_basis: Floats,
-    sd_of_term: Ints,
-    information: Floats,
-    first_column: Ints,
-    first_level: Ints,
-    basis_column: Ints,
-    basis_start: Ints,
-    basis_value: Floats,
-    cell_levels: Ints,
-    first_judge: int,
-    codes: Ints,
-    pattern_start: Ints,
-    pattern_count: Floats,
-    cell_start: Ints,
-    node: Floats,
-    node_weight: Floats,
-    lanes: tuple[int, ...],
-) -> float:
-    """Log density of the posterior at ``vector`` (up to a constant), with its ``gradient`` filled in.
-
-    ``lanes`` is as long as there are nodes, where the compiler is to know their number, or empty. The number is a
-    multiple of eight.
-    """
-    sds, cuts = len(sd_scales), cut_basis.shape[1]
+def log_density(vector: Floats, gradient: Floats, arrays: DensityArrays) -> float:
+    """Log density of the posterior at ``vector`` (up to a constant), with its ``gradient`` filled in."""
+    terms, node = arrays.terms, arrays.nodes.at
+    sds, cuts = len(terms.sd_scales), arrays.cut_basis.shape[1]
     gradient[:] = 0.0
-    total = _sd_priors(vector, gradient, sd_scales)
-    p, below, above = _average_grades(vector[sds : sds + cuts], cut_basis)
-    spread_run = vector[sds - 1] if run_effect else 0.0
+    total = _sd_priors(vector, gradient, terms.sd_scales)
+    p, below, above = _average_grades(vector[sds : sds + cuts], arrays.cut_basis)
+    spread_run = vector[sds - 1] if arrays.run_effect else 0.0
     if not (below[0] > _LEAST and above[-1] > _LEAST and abs(spread_run) * node[-1] < MOST):
         return -np.inf
     total += 2.0 * np.log(p).sum()
     coefficients, slopes = vector[sds + cuts :], gradient[sds + cuts :]
-    raw, effect = _effects(
-        coefficients, vector, sd_of_term, information, first_level, basis_column, basis_start, basis_value
-    )
-    total += _effect_priors(coefficients, slopes, vector, gradient, sd_of_term, information, first_column)
-    effect_slope = np.zeros(len(effect))
-    cut_slope = np.zeros(cuts)
+    raw, effect = _effects(coefficients, vector, terms)
+    total += _effect_priors(coefficients, slopes, vector, gradient, terms)
+    effect_slope, cut_slope = np.zeros(len(effect)), np.zeros(cuts)
     likelihood, run_slope = cells_likelihood(
-        effect,
-        effect_slope,
-        cut_slope,
-        p,
-        below,
-        above,
-        np.exp(spread_run * node),
-        cell_levels,
-        first_judge,
-        codes,
-        pattern_start,
-        pattern_count,
-        cell_start,
-        node,
-        node_weight,
-        lanes,
+        effect, effect_slope, cut_slope, p, below, above, np.exp(spread_run * node), arrays.grades, arrays.nodes
     )
-    if run_effect:
+    if arrays.run_effect:
         gradient[sds - 1] += run_slope
-    _cut_gradient(gradient[sds : sds + cuts], cut_slope, cut_basis, p, below, above)
-    _effect_gradient(
-        slopes,
-        gradient,
-        vector,
-        raw,
-        effect_slope,
-        sd_of_term,
-        information,
-        first_level,
-        basis_column,
-        basis_start,
-        basis_value,
-    )
+    _cut_gradient(gradient[sds : sds + cuts], cut_slope, arrays.cut_basis, p, below, above)
+    _effect_gradient(slopes, gradient, vector, raw, effect_slope, terms)
     density: float = total + likelihood
     return density
 
@@ -139,58 +85,40 @@ def _average_grades(coordinates: Floats, basis: Floats) -> tuple[Floats, Floats,
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _effects(
-    coefficients: Floats,
-    vector: Floats,
-    sd_of_term: Ints,
-    information: Floats,
-    first_level: Ints,
-    basis_column: Ints,
-    basis_start: Ints,
-    basis_value: Floats,
-) -> tuple[Floats, Floats]:
+def _effects(coefficients: Floats, vector: Floats, terms: TermArrays) -> tuple[Floats, Floats]:
     """``raw = basis @ coefficients`` and ``raw * s / h`` of all terms' levels, ``h^2 = 1 + information * s^2``."""
-    raw, effect = np.empty(first_level[-1]), np.empty(first_level[-1])
-    for term in range(len(sd_of_term)):
+    raw, effect = np.empty(terms.first_level[-1]), np.empty(terms.first_level[-1])
+    for term in range(len(terms.sd_of_term)):
         factor = 1.0
-        if sd_of_term[term] >= 0:
-            spread = vector[sd_of_term[term]]
-            factor = spread / np.sqrt(1.0 + information[term] * spread * spread)
-        for level in range(first_level[term], first_level[term + 1]):
+        if terms.sd_of_term[term] >= 0:
+            spread = vector[terms.sd_of_term[term]]
+            factor = spread / np.sqrt(1.0 + terms.information[term] * spread * spread)
+        for level in range(terms.first_level[term], terms.first_level[term + 1]):
             value = 0.0
-            for j in range(basis_start[level], basis_start[level + 1]):
-                value += basis_value[j] * coefficients[basis_column[j]]
+            for j in range(terms.basis_start[level], terms.basis_start[level + 1]):
+                value += terms.basis_value[j] * coefficients[terms.basis_column[j]]
             raw[level] = value
             effect[level] = value * factor
     return raw, effect
 
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
-def _effect_priors(
-    coefficients: Floats,
-    slopes: Floats,
-    vector: Floats,
-    gradient: Floats,
-    sd_of_term: Ints,
-    information: Floats,
-    first_column: Ints,
-) -> float:
+def _effect_priors(coefficients: Floats, slopes: Floats, vector: Floats, gradient: Floats, terms: TermArrays) -> float:
     """Normal priors of the coefficients, with sd h where the term is pooled."""
     total = 0.0
-    for term in range(len(sd_of_term)):
-        pooled = sd_of_term[term] >= 0
-        spread = vector[sd_of_term[term]] if pooled else 0.0
-        informed = information[term] * spread
+    for term in range(len(terms.sd_of_term)):
+        sd, first, end = terms.sd_of_term[term], terms.first_column[term], terms.first_column[term + 1]
+        spread = vector[sd] if sd >= 0 else 0.0
+        informed = terms.information[term] * spread
         precision = 1.0 / (1.0 + informed * spread)
         squares = 0.0
-        for i in range(first_column[term], first_column[term + 1]):
+        for i in range(first, end):
             squares += coefficients[i] * coefficients[i]
-        for i in range(first_column[term], first_column[term + 1]):
+        for i in range(first, end):
             slopes[i] = -precision * coefficients[i]
-        size = first_column[term + 1] - first_column[term]
-        total -= 0.5 * (squares * precision + size * np.log(1.0 + informed * spread))
-        if pooled:
-            gradient[sd_of_term[term]] += informed * precision * (squares * precision - size)
+        total -= 0.5 * (squares * precision + (end - first) * np.log(1.0 + informed * spread))
+        if sd >= 0:
+            gradient[sd] += informed * precision * (squares * precision - (end - first))
     return total
 
 
@@ -211,30 +139,20 @@ def _cut_gradient(gradient: Floats, cut_slope: Floats, basis: Floats, p: Floats,
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _effect_gradient(
-    slopes: Floats,
-    gradient: Floats,
-    vector: Floats,
-    raw: Floats,
-    effect_slope: Floats,
-    sd_of_term: Ints,
-    information: Floats,
-    first_level: Ints,
-    basis_column: Ints,
-    basis_start: Ints,
-    basis_value: Floats,
+    slopes: Floats, gradient: Floats, vector: Floats, raw: Floats, effect_slope: Floats, terms: TermArrays
 ) -> None:
     """From the slopes in all levels' effects to those in the coefficients and in the spreads."""
-    for term in range(len(sd_of_term)):
-        sd, share, factor = sd_of_term[term], 0.0, 1.0
+    for term in range(len(terms.sd_of_term)):
+        sd, share, factor = terms.sd_of_term[term], 0.0, 1.0
         if sd >= 0:
             spread = vector[sd]
-            share = 1.0 / np.sqrt(1.0 + information[term] * spread * spread)
+            share = 1.0 / np.sqrt(1.0 + terms.information[term] * spread * spread)
             factor = spread * share
         scaled = 0.0
-        for level in range(first_level[term], first_level[term + 1]):
+        for level in range(terms.first_level[term], terms.first_level[term + 1]):
             scaled += effect_slope[level] * raw[level]
         if sd >= 0:
             gradient[sd] += share**3 * scaled
-        for level in range(first_level[term], first_level[term + 1]):
-            for j in range(basis_start[level], basis_start[level + 1]):
-                slopes[basis_column[j]] += factor * effect_slope[level] * basis_value[j]
+        for level in range(terms.first_level[term], terms.first_level[term + 1]):
+            for j in range(terms.basis_start[level], terms.basis_start[level + 1]):
+                slopes[terms.basis_column[j]] += factor * effect_slope[level] * terms.basis_value[j]

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from .design import Design, design_of
-from .diagnostics import Diagnostics, Loo, diagnose, leave_one_cell_out
+from .diagnostics import Diagnostics, diagnose
 from .layout import Layout, Parameters
 from .sampler import Draws, sample
 
@@ -70,11 +70,6 @@ class Fit(AnyFit):
         from .summary import summarise
 
         return summarise(self.design, self.parameters, ranked=not self.problems)
-
-    @cached_property
-    def loo(self) -> Loo:
-        """Leave-one-cell-out predictive density."""
-        return leave_one_cell_out(self.layout, self.draws)
 
     def ranking(self) -> tuple[str, ...]:
         """Methods from the highest expected grade to the lowest.

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .design import GRADES, Design
-from .terms import Floats, Ints, Term, sum_to_zero
+from .terms import Floats, Term, sum_to_zero
 
-__all__ = ["CONCENTRATION", "RUN_SCALE", "Layout", "Parameters", "nodes_for"]
+__all__ = ["CONCENTRATION", "RUN_SCALE", "Layout", "Parameters"]
 
 RUN_SCALE = 1.0
 """Scale of the half-normal prior of the run effect's sd."""
-
-_LANES = 8
-"""The number of nodes is a multiple of it; where it is this number, loops over nodes are compiled for it."""
-_MOST_NODES = 64
 
 CONCENTRATION = 2.0
 """Of the Dirichlet prior of the grade probabilities of the average cell."""
@@ -136,75 +130,8 @@ class Layout:
         """The run effect's sd in a vector, 0 where there is none."""
         return abs(float(vector[len(self.pooled) - 1])) if self.design.run_effect else 0.0
 
-    def arrays(self, sd_run: float = 0.0) -> tuple[Any, ...]:
-        """What `density.log_density` takes after the vector and the gradient, in its order.
-
-        Args:
-            sd_run: About what the run effect's sd is; the larger, the more nodes.
-        """
-        design, nodes = self.design, nodes_for(self.design, sd_run)
-        x, weights = np.polynomial.hermite_e.hermegauss(nodes)
-        columns, starts, values = self._sparse()
-        kinds = np.array([self.pooled.index(t.name) if t.pooled else -1 for t in design.terms], dtype=np.int64)
-        levels = np.cumsum([0, *(len(term.levels) for term in design.terms)]).astype(np.int64)
-        sizes = np.cumsum([0, *(term.columns for term in design.terms)]).astype(np.int64)
-        summands = [term for term in design.terms if term.name != "judge"]
-        index = np.column_stack(
-            [np.zeros((design.cells, 0), dtype=np.int64), *(t.index + at for t, at in zip(summands, levels))]  # noqa: B905 - the judge has no cells
-        )
-        return (
-            self.sd_scales,
-            np.int64(design.run_effect),
-            sum_to_zero(GRADES),
-            kinds,
-            np.array([term.information for term in design.terms], dtype=np.float64),
-            sizes,
-            levels,
-            columns,
-            starts,
-            values,
-            np.ascontiguousarray(index, dtype=np.int64),
-            np.int64(levels[-2] if design.term("judge") else -1),
-            design.codes,
-            design.pattern_start,
-            design.pattern_count,
-            design.cell_start,
-            x.astype(np.float64),
-            (weights / weights.sum()).astype(np.float64),
-            (0,) * nodes if nodes == _LANES else (),
-        )
-
     def _columns(self) -> list[tuple[Term, slice]]:
         ends = self.first_coefficient + np.cumsum([0, *(term.columns for term in self.design.terms)])
         return [
             (term, slice(int(a), int(b))) for term, a, b in zip(self.design.terms, ends[:-1], ends[1:], strict=True)
         ]
-
-    def _sparse(self) -> tuple[Ints, Ints, Floats]:
-        """Rows of all bases, below each other, as compressed sparse rows with the fixed scales in their values."""
-        columns, starts, values, first = [], [0], [], 0
-        for term in self.design.terms:
-            basis = np.eye(len(term.levels)) if term.basis is None else term.basis
-            row, column = np.nonzero(basis)
-            counts = np.bincount(row, minlength=len(basis))
-            starts += (starts[-1] + np.cumsum(counts)).tolist()
-            columns.append(column + first)
-            values.append(basis[row, column] * (1.0 if term.pooled else term.scale))
-            first += term.columns
-        empty: list[Floats] = [np.zeros(0)]
-        return (
-            np.concatenate([*empty, *columns]).astype(np.int64),
-            np.array(starts, dtype=np.int64),
-            np.concatenate([*empty, *values]).astype(np.float64),
-        )
-
-
-def nodes_for(design: Design, sd_run: float) -> int:
-    """Gauss-Hermite nodes: more where a run has more grades, whose likelihood is then narrower in the run's effect.
-
-    And more where runs scatter more: the distance between nodes is ``sd_run`` times about ``pi / sqrt(nodes)``. Eight
-    of them at sd 2 pull the sd down by up to half its posterior sd in 432 grades, 32 do not.
-    """
-    most = int(np.diff(design.pattern_start).max())
-    nodes = 8 if most <= 6 else 12 if most <= 16 else 20
-    return min(_MOST_NODES, _LANES * math.ceil(nodes * max(1.0, sd_run) ** 2 / _LANES))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from .arrays import GradeArrays, NodeArrays
 from .compiled import compiled
 from .design import GRADES
-from .lanes import add, eight, scaled, store, times, total_of
 from .terms import Floats, Ints
 
 __all__ = ["MOST", "cells_likelihood"]
@@ -31,36 +31,29 @@ def cells_likelihood(
     below: Floats,
     above: Floats,
     exp_node: Floats,
-    cell_levels: Ints,
-    first_judge: int,
-    codes: Ints,
-    pattern_start: Ints,
-    pattern_count: Floats,
-    cell_start: Ints,
-    node: Floats,
-    node_weight: Floats,
-    lanes: tuple[int, ...],
+    grades: GradeArrays,
+    node: NodeArrays,
 ) -> tuple[float, float]:
     """Log likelihood of all cells and its slope in the run effect's nodes; fills those of effects and cutpoints."""
-    nodes, cuts = len(lanes) or len(node), CUTS
+    nodes, cuts, first_judge, cell_levels = len(node.at), CUTS, grades.first_judge, grades.cell_levels
     odds, gaps, a = _tables(p, below, above, exp_node)
     nodes_of_cuts = np.empty(cuts * nodes)
     for i in range(cuts * nodes):
-        nodes_of_cuts[i] = node[i % nodes]
+        nodes_of_cuts[i] = node.at[i % nodes]
     judges = len(effect) - first_judge if first_judge >= 0 else 1
     s, table = np.empty((judges, cuts * nodes)), np.empty((judges, len(gaps)))
     weight, used = np.zeros((judges, len(gaps))), np.zeros(judges, dtype=np.bool_)
     weights, crossings = np.zeros(len(gaps)), np.zeros(cuts * nodes)
     product = np.empty(nodes)
     total, run_slope = 0.0, 0.0
-    for cell in range(len(cell_start) - 1):
-        first, last = cell_start[cell], cell_start[cell + 1]
+    for cell in range(len(cell_levels)):
         eta = 0.0
         for i in range(cell_levels.shape[1]):
             eta += effect[cell_levels[cell, i]]
         used[:] = False
-        for i in range(pattern_start[first], pattern_start[last]):
-            used[codes[i] // (cuts + 1)] = True
+        first, last = grades.cell_start[cell], grades.cell_start[cell + 1]
+        for i in range(grades.pattern_start[first], grades.pattern_start[last]):
+            used[grades.codes[i] // GRADES] = True
         for g in range(judges):
             if used[g]:
                 shift = eta + effect[first_judge + g] if first_judge >= 0 else eta
@@ -68,9 +61,7 @@ def cells_likelihood(
                     return -np.inf, 0.0
                 _probabilities(np.exp(shift), odds, gaps, s[g], table[g], nodes)
                 weight[g, :] = 0.0
-        total += _patterns(
-            table.ravel(), weight.ravel(), product, codes, pattern_start, pattern_count, first, last, node_weight, nodes
-        )
+        total += _patterns(table.ravel(), weight.ravel(), product, grades, first, last, node.weight)
         for g in range(judges):
             if used[g]:
                 slope, by_node = _slopes(weight[g], s[g], nodes_of_cuts, weights, crossings, nodes)
@@ -118,28 +109,24 @@ def _probabilities(f: float, odds: Floats, gaps: Floats, s: Floats, table: Float
 
 @compiled  # type: ignore[untyped-decorator,unused-ignore]
 def _patterns(
-    table: Floats,
-    weight: Floats,
-    product: Floats,
-    codes: Ints,
-    pattern_start: Ints,
-    pattern_count: Floats,
-    first: int,
-    last: int,
-    node_weight: Floats,
-    nodes: int,
+    table: Floats, weight: Floats, product: Floats, grades: GradeArrays, first: int, last: int, node_weight: Floats
 ) -> float:
     """Log likelihood of one cell's patterns; adds to ``weight`` the posterior weight of each node, at each grade."""
-    total, pending = 0.0, 1.0
+    total, pending, nodes, codes = 0.0, 1.0, len(node_weight), grades.codes
     for pattern in range(first, last):
-        start, end, count = pattern_start[pattern], pattern_start[pattern + 1], pattern_count[pattern]
+        start, end, count = (
+            grades.pattern_start[pattern],
+            grades.pattern_start[pattern + 1],
+            grades.pattern_count[pattern],
+        )
+        for q in range(nodes):
+            product[q] = node_weight[q]
+        for i in range(start, end):
+            for q in range(nodes):
+                product[q] *= table[codes[i] * nodes + q]
         likelihood = 0.0
-        for q in range(0, nodes, 8):
-            here = eight(node_weight, q)
-            for i in range(start, end):
-                here = times(here, eight(table, codes[i] * nodes + q))
-            store(product, q, here)
-            likelihood += total_of(here)
+        for q in range(nodes):
+            likelihood += product[q]
         if not likelihood > _UNDERFLOW:
             likelihood, log_scale = _by_logarithms(table, product, codes[start:end], node_weight)
             total += count * log_scale
@@ -150,10 +137,10 @@ def _patterns(
                 pending = 1.0
         else:
             total += count * np.log(likelihood)
-        for q in range(0, nodes, 8):
-            here = scaled(eight(product, q), count / likelihood)
-            for i in range(start, end):
-                add(weight, codes[i] * nodes + q, here)
+        scale = count / likelihood
+        for i in range(start, end):
+            for q in range(nodes):
+                weight[codes[i] * nodes + q] += product[q] * scale
     total += float(np.log(pending))
     return total
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .arrays import density_arrays
 from .layout import Layout
 from .terms import Floats
 from .whitening import Whitening, mode_of, whiten
@@ -37,15 +38,21 @@ def compiled_density(layout: Layout, sd_run: float = 0.0) -> Callable[[Floats], 
     Args:
         layout: How the vector is read.
         sd_run: About what the run effect's sd is; it decides the number of nodes.
+
+    Raises:
+        IndexError: When the parts of the layout's design do not fit together; the function, for a vector of another
+            size than the layout's.
     """
     from .density import log_density
 
-    arrays = layout.arrays(sd_run)
+    size, arrays = layout.size, density_arrays(layout.design, layout.sd_scales, sd_run)
 
     def density(vector: Floats, **_: object) -> tuple[float, Floats]:
+        if vector.shape != (size,):
+            raise IndexError(f"the vector has the shape {vector.shape}; it must be ({size},)")
         # A copy: the sampler's own array may be read-only, which is another type and would be compiled for anew.
         point, gradient = np.array(vector), np.empty(len(vector))
-        return float(log_density(point, gradient, *arrays)), gradient
+        return float(log_density(point, gradient, arrays)), gradient
 
     return density
 

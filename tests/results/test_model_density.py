@@ -1,17 +1,19 @@
-"""The compiled density against the model written down with scipy, grade by grade, and its gradient."""
+"""The compiled density against the model written down in numpy and scipy, grade by grade, and its gradient."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pandas as pd
 import pytest
-from diffbench.results.model.design import Design, design_of
-from diffbench.results.model.diagnostics import cell_log_likelihood
-from diffbench.results.model.layout import Layout, nodes_for
+from diffbench.results.model.arrays import checked, density_arrays, nodes_for
+from diffbench.results.model.design import GRADES, Design, design_of
+from diffbench.results.model.layout import Layout
 from diffbench.results.model.sampler import compiled_density
 from diffbench.results.model.simulation import Size, simulate
+from plain_density import cell_log_likelihood, plain_log_density
 from scipy import integrate, linalg, stats
 
 SIZE = Size(methods=3, families=2, organisms=4, investigators=2, judges=2, runs=2)
@@ -88,7 +90,7 @@ class ByHand:
 @pytest.mark.parametrize(("sd_run", "nodes"), [(0.0, 8), (1.5, 24)])
 def test_the_density_is_the_model(frame: pd.DataFrame, sd_run: float, nodes: int) -> None:
     design = design_of(frame)
-    assert nodes_for(design, sd_run) == nodes  # Eight are compiled for themselves.
+    assert nodes_for(design, sd_run) == nodes
     layout = Layout(design)
     density = compiled_density(layout, sd_run)
     apart = np.random.default_rng(3).normal(0, 0.5, layout.size)
@@ -175,3 +177,94 @@ def test_where_arrays_lie_in_memory_does_not_change_a_bit(frame: pd.DataFrame) -
         value, gradient = density(vector)
         seen.add((value, gradient.tobytes()))
     assert len(seen) == 1
+
+
+def drawn_frame(seed: int) -> pd.DataFrame:
+    """Grades of a design drawn at random: factors of one level, empty pairs, confounded, nested and uneven ones."""
+    rng = np.random.default_rng(seed)
+    size = Size(*(int(rng.integers(low, high)) for low, high in ((1, 5), (1, 4), (1, 6), (1, 4), (1, 4), (1, 4))))
+    size = dataclasses.replace(size, families=min(size.families, size.organisms))
+    frame = simulate(size, seed)[0]
+    told = {
+        "judge": rng.choice(["judge", "agent_model", "method", "epoch", "organism"]),
+        "framing": rng.choice(["suite", "method", "agent_model", "epoch"]),
+        "interactions": rng.choice(["suite", "epoch", "method"]),
+        "family": rng.choice(["family", "organism"]),
+    }
+    levels = {name: frame[by].astype("category").cat.codes for name, by in told.items()}
+    frame = frame.assign(
+        judge=levels["judge"].map("judge{}".format),
+        framing=levels["framing"].map("told{}".format),
+        interactions=10 * levels["interactions"],
+        family=levels["family"].map("family{}".format),
+    )
+    kept = frame[rng.random(len(frame)) < rng.choice([0.3, 0.7, 1.0])]
+    return (kept if len(kept) else frame.iloc[:1]).reset_index(drop=True)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_of_any_design_the_compiled_density_is_the_plain_one(seed: int) -> None:
+    frame = drawn_frame(seed)
+    layout = Layout(design_of(frame))
+    sd_run = float(seed % 2) * 1.5
+    density, nodes = compiled_density(layout, sd_run), nodes_for(layout.design, sd_run)
+    vectors = layout.prior(2, seed) * 0.7
+    plain = [plain_log_density(frame, layout.design, vector, nodes) for vector in vectors]
+    found, gradients = zip(*map(density, vectors), strict=True)
+    assert found[0] - found[1] == pytest.approx(plain[0] - plain[1], abs=1e-8)
+    steps = 1e-5 * np.eye(layout.size)
+    numeric = [(density(vectors[0] + step)[0] - density(vectors[0] - step)[0]) / 2e-5 for step in steps]
+    assert gradients[0] == pytest.approx(np.array(numeric), rel=1e-4, abs=1e-4)
+    way = np.random.default_rng(seed).normal(size=layout.size)
+    ends = [plain_log_density(frame, layout.design, vectors[1] + 1e-5 * sign * way, nodes) for sign in (1, -1)]
+    assert gradients[1] @ way == pytest.approx((ends[0] - ends[1]) / 2e-5, rel=1e-4, abs=1e-4)
+
+
+def test_the_drawn_designs_are_of_all_kinds() -> None:
+    designs = [design_of(drawn_frame(seed)) for seed in range(40)]
+    for name in ("method", "family", "investigator", "judge", "method x family", "organism", "method x organism"):
+        assert {design.term(name) is None for design in designs} == {True, False}
+    # A judge that is no term while several judges graded: the codes hold levels that the terms have not.
+    assert any(design.term("judge") is None and design.codes.max() >= GRADES for design in designs)
+    assert any((term.basis is not None and term.columns < len(term.levels) - 1) for d in designs for term in d.terms)
+    assert {design.run_effect for design in designs} == {True, False}
+
+
+def test_two_labs_each_with_its_own_judge_and_model(frame: pd.DataFrame) -> None:
+    """The judge is then no term, but grades still name theirs: this once wrote outside the arrays."""
+    labs = [frame.assign(agent_model=f"model/{lab}", judge=f"judge of {lab}", log=lab) for lab in "ab"]
+    both = pd.concat([lab.drop_duplicates(["sample", "epoch"]) for lab in labs], ignore_index=True)
+    layout = Layout(design_of(both))
+    assert layout.design.term("judge") is None
+    assert len(layout.design.factors["judge"].levels) == 2
+    density, vectors = compiled_density(layout), layout.prior(2, 0)
+    nodes = nodes_for(layout.design, 0.0)
+    plain = [plain_log_density(both, layout.design, vector, nodes) for vector in vectors]
+    assert density(vectors[0])[0] - density(vectors[1])[0] == pytest.approx(plain[0] - plain[1], abs=1e-8)
+
+
+BROKEN = {
+    "codes": lambda a: a._replace(grades=a.grades._replace(codes=a.grades.codes + GRADES)),
+    "cell_levels": lambda a: a._replace(grades=a.grades._replace(cell_levels=a.grades.cell_levels + 100)),
+    "pattern_start": lambda a: a._replace(grades=a.grades._replace(pattern_start=a.grades.pattern_start[::-1])),
+    "cell_start": lambda a: a._replace(grades=a.grades._replace(cell_start=a.grades.cell_start[:-1])),
+    "first_judge": lambda a: a._replace(grades=a.grades._replace(first_judge=10_000)),
+    "basis_column": lambda a: a._replace(terms=a.terms._replace(basis_column=a.terms.basis_column - 1)),
+    "basis_start": lambda a: a._replace(terms=a.terms._replace(basis_start=a.terms.basis_start + 1)),
+    "sd_of_term": lambda a: a._replace(terms=a.terms._replace(sd_of_term=a.terms.sd_of_term + 9)),
+    "node weights": lambda a: a._replace(nodes=a.nodes._replace(weight=a.nodes.weight[:-1])),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_an_index_outside_its_array_is_an_error(frame: pd.DataFrame, name: str) -> None:
+    layout = Layout(design_of(frame))
+    arrays = density_arrays(layout.design, layout.sd_scales)
+    with pytest.raises(IndexError, match=name):
+        checked(BROKEN[name](arrays))
+
+
+def test_a_vector_of_another_size_is_an_error(frame: pd.DataFrame) -> None:
+    layout = Layout(design_of(frame))
+    with pytest.raises(IndexError, match="the vector has the shape"):
+        compiled_density(layout)(np.zeros(layout.size - 1))
