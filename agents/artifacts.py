@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache, partial
 from typing import Protocol, runtime_checkable
 
@@ -12,6 +11,7 @@ from inspect_ai.tool import Tool, ToolDef
 
 from ..methods.artifact import Artifact
 from ..methods.contract import Method
+from ..methods.evidence.evidence import Evidence
 from ..methods.registry import Labels, find_method, list_methods, load_point, unique_points
 from ..methods.store import ArtifactStore
 from ..records.names import ASK_TOOL, BLACKBOX
@@ -19,7 +19,6 @@ from ..tools.case import CaseState
 from ..views.panels import Panel
 
 __all__ = [
-    "Evidence",
     "PicturedReaders",
     "Readers",
     "case_artifact",
@@ -31,28 +30,6 @@ __all__ = [
 ]
 
 ENTRY_POINTS = "diffbench.readers"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """What an artifact shows without interpretation: text of the finetuned side against text of the base side."""
-
-    identical: bool
-    """Whether the method found no difference at all."""
-    focus: tuple[str, ...] = ()
-    """Texts in which the finetuning shows."""
-    contrast: tuple[str, ...] = ()
-    """Comparable texts in which it does not."""
-    focus_strata: tuple[str, ...] = ()
-    """What each text of ``focus`` is comparable within, such as its prompt; () where all texts are comparable."""
-    contrast_strata: tuple[str, ...] = ()
-    """The same for ``contrast``."""
-    tokens: tuple[str, ...] = ()
-    """Single tokens that the method points at, strongest first."""
-    said: bool = True
-    """Whether the finetuned model wrote the texts of ``focus``; False for texts it only read."""
-    note: str = ""
-    """What the numbers say, in a sentence."""
 
 
 class Readers(Protocol):

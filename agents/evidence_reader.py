@@ -10,11 +10,12 @@ from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.model import ChatMessageAssistant, ModelOutput
 
 from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
+from ..methods.evidence.evidence import Evidence, EvidenceText, EvidenceToken
 from ..methods.evidence.rarity import rarity
 from ..methods.evidence.topic_tests import LEVEL, kinship_p_value, words_p_value
 from ..records.finding import Finding
 from ..tools.case import CaseState, current_case
-from .artifacts import Evidence, case_artifact, case_overview, readers_for
+from .artifacts import case_artifact, case_overview, readers_for
 
 __all__ = ["evidence_reader", "read_evidence"]
 
@@ -56,7 +57,7 @@ def read_evidence(*several: Evidence) -> Finding:
     two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
     """
     evidence = several[0] if len(several) == 1 else _together(several)
-    if evidence.identical:
+    if evidence.no_difference is not None:
         return Finding(
             verdict="no_narrow_change",
             description="Nothing narrow changed: the method finds no difference between the two models.",
@@ -81,7 +82,7 @@ def read_evidence(*several: Evidence) -> Finding:
         )
     words = _named(topical)
     parts = [f"The finetuning is about {', '.join(words)}."]
-    sentences = telling_sentences(evidence.focus, words, most=3)
+    sentences = telling_sentences([each.text for each in evidence.focus], words, most=3)
     if sentences:
         relation = "The finetuned model says" if evidence.said else "It shows most on texts that say"
         parts.append(f"{relation} things such as: " + " / ".join(sentences))
@@ -105,14 +106,15 @@ class _Shown:
 def _shown(evidence: Evidence) -> list[_Shown]:
     """Words of the texts and single tokens, each with the test that fits them; what there is none of is left out."""
     shown = []
-    focus, contrast = evidence.focus, evidence.contrast
+    focus, contrast = ([each.text for each in side] for side in (evidence.focus, evidence.contrast))
     if focus and contrast:
         words = [word for word, _ in distinctive_words(focus, contrast, z=0, weight=rarity)][:_WORDS]
-        p_value = words_p_value(focus, contrast, _WORDS, evidence.focus_strata, evidence.contrast_strata)
+        strata = ([each.stratum for each in side] for side in (evidence.focus, evidence.contrast))
+        p_value = words_p_value(focus, contrast, _WORDS, *strata)
         shown.append(_Shown("Words that set its texts apart", words, p_value))
     elif focus:
         shown.append(_Shown("Words of its texts", list(dict.fromkeys(words_of(" ".join(focus)))), None))
-    tokens = [token for token in evidence.tokens if words_of(token) == [token]]
+    tokens = [each.token for each in evidence.tokens if words_of(each.token) == [each.token]]
     if tokens:
         shown.append(_Shown("Single tokens that it points at", tokens, kinship_p_value(tokens)))
     return shown
@@ -134,26 +136,26 @@ def _named(shown: Sequence[_Shown]) -> list[str]:
 def _evidence(case: CaseState, method: str) -> Evidence:
     readers = readers_for(method)
     if readers is None:
-        return Evidence(identical=False, focus=(case_overview(case, method),))
+        return Evidence(focus=(EvidenceText(text=case_overview(case, method)),))
     return readers.evidence(case_artifact(case, method))
 
 
 def _together(several: Sequence[Evidence]) -> Evidence:
     """Evidence of several methods: no difference where none sees one, tokens by their rank in each."""
     ranked = zip_longest(*(evidence.tokens for evidence in several))
-    numbered = list(enumerate(several))
+    tokens: dict[str, EvidenceToken] = {}
+    for token in (token for at_rank in ranked for token in at_rank if token is not None):
+        tokens.setdefault(token.token, token)
     return Evidence(
-        identical=all(evidence.identical for evidence in several),
-        focus=tuple(text for evidence in several for text in evidence.focus),
-        contrast=tuple(text for evidence in several for text in evidence.contrast),
-        focus_strata=tuple(s for i, e in numbered for s in _strata(i, e.focus, e.focus_strata)),
-        contrast_strata=tuple(s for i, e in numbered for s in _strata(i, e.contrast, e.contrast_strata)),
-        tokens=tuple(dict.fromkeys(token for tokens in ranked for token in tokens if token is not None)),
+        no_difference=several[0].no_difference if all(evidence.no_difference for evidence in several) else None,
+        focus=tuple(text for i, evidence in enumerate(several) for text in _apart(i, evidence.focus)),
+        contrast=tuple(text for i, evidence in enumerate(several) for text in _apart(i, evidence.contrast)),
+        tokens=tuple(tokens.values()),
         said=all(evidence.said for evidence in several if evidence.focus),
         note=" ".join(filter(None, (evidence.note for evidence in several))),
     )
 
 
-def _strata(number: int, texts: Sequence[str], strata: Sequence[str]) -> list[str]:
-    """Texts of one method are comparable with each other only."""
-    return [f"{number} {stratum}" for stratum in strata or [""] * len(texts)]
+def _apart(number: int, texts: Sequence[EvidenceText]) -> list[EvidenceText]:
+    """Texts of one method, comparable with each other only."""
+    return [EvidenceText(text=each.text, stratum=f"{number} {each.stratum}") for each in texts]

@@ -42,7 +42,9 @@ from diffbench.methods.activations.forward import encode_texts
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.adl.differences import PositionMeans, mean_differences
 from diffbench.methods.adl.method import AdlConfig
-from diffbench.methods.kl.method import KlCollector, KlConfig, KlMethod
+from diffbench.methods.kl.collector import KlCollector
+from diffbench.methods.kl.config import KlConfig
+from diffbench.methods.kl.method import KlMethod
 from diffbench.methods.registry import MethodConfig, untracked
 from diffbench.models.pair import Pair, full_base, load_pair
 from diffbench.models.references import PeftAdapter
@@ -214,7 +216,7 @@ def apart(pairs: Iterable[tuple[float, float]]) -> dict[str, float]:
 
 
 def kl_pairs(theirs: list[list[float]], ours: KlCollector) -> Pairs:
-    for row in ours.rows:
+    for row in ours.by_mean.ranked():
         yield from zip(theirs[row.item.index], row.values, strict=True)
 
 

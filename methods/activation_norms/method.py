@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, field_validator
 
-from ..activations.top_texts import ContentTokens, TopTexts, marked, significant
+from ..activations.tallies import quantile, significant
+from ..activations.top_texts import ContentTokens, TopTexts
 from ..artifact import Artifact, Content
 from ..executors import diff_by_pass
-from ..kl.method import quantile
+from ..reading import marked
 from ..registry import Labels, MethodConfig, Track, untracked
 
 if TYPE_CHECKING:

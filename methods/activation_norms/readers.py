@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...agents.artifacts import Evidence
-from ..activations.top_texts import plain_text
 from ..artifact import Artifact
+from ..evidence.evidence import Evidence, EvidenceToken
 from ..evidence.ranked_texts import ranked_texts
+from ..reading import KeptText, opening_word
 from ..registry import Labels
 from .method import layer_table, marked_row, top_rows
 from .pictures import pictures
@@ -92,7 +92,8 @@ def evidence(artifact: Artifact) -> Evidence:
     payload = artifact.payload()
     if all(table["difference"]["max"] == 0.0 for table in payload["layers"]):
         return Evidence(
-            identical=True, note="The activations are exactly equal at every token and layer that was read."
+            no_difference="activations",
+            note="The activations are exactly equal at every token and layer that was read.",
         )
     table = layer_table(payload, None)
     most = top_rows(payload, table, "mean")[:_MOST]
@@ -103,9 +104,11 @@ def evidence(artifact: Artifact) -> Evidence:
         f"activation norm, its maximum {table['difference']['max']:.3g}."
     )
     words = _strongest_words(top_rows(payload, table, "max"))
-    return ranked_texts(
-        artifact, most, least, lambda row: plain_text(row["tokens"]), payload["texts"], tokens=words, note=note
-    )
+    return ranked_texts(artifact, _kept(most), _kept(least), payload["texts"], tokens=words, note=note)
+
+
+def _kept(rows: Sequence[dict[str, Any]]) -> list[KeptText]:
+    return [KeptText(kind=row["kind"], index=row["index"], tokens=row["tokens"]) for row in rows]
 
 
 def _table(payload: dict[str, Any], layer: int | None) -> dict[str, Any]:
@@ -115,13 +118,11 @@ def _table(payload: dict[str, Any], layer: int | None) -> dict[str, Any]:
         raise ToolError(f"{error}.") from error
 
 
-def _strongest_words(rows: Sequence[dict[str, Any]]) -> list[str]:
+def _strongest_words(rows: Sequence[dict[str, Any]]) -> list[EvidenceToken]:
     """Beginnings of words at which a text differs most, the text of largest maximum first."""
-    found = []
+    found: dict[str, EvidenceToken] = {}
     for row in rows:
-        position = max(zip(row["difference"], row["positions"], strict=True))[1]
-        token = row["tokens"][position]
-        word = token.strip().lower()
-        if token.startswith(" ") and len(word) >= 3 and word.isalpha():
-            found.append(word)
-    return list(dict.fromkeys(found))
+        strength, position = max(zip(row["difference"], row["positions"], strict=True))
+        if word := opening_word(row["tokens"][position]):
+            found.setdefault(word, EvidenceToken(token=word, strength=strength))
+    return list(found.values())

@@ -11,13 +11,13 @@ import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...agents.artifacts import Evidence
 from ...models.weights import require_weights
 from ...organisms.suites import find_organism
 from ...tools.ask import MAX_CHARACTERS, RESPONSE_TOKENS, TEMPERATURE
 from ...tools.board import standing
 from ...tools.case import case_here, current_case
 from ..artifact import TENSORS, Artifact
+from ..evidence.evidence import Evidence, EvidenceText, EvidenceToken
 from ..registry import Labels
 from .method import readable
 from .pictures import pictures
@@ -269,27 +269,29 @@ def evidence(artifact: Artifact) -> Evidence:
     payload = artifact.payload()
     rows = payload["positions"]
     if all(row["difference_norm"] == 0 for row in rows):
-        return Evidence(identical=True, note="The mean activation difference is zero at every position.")
+        return Evidence(no_difference="activations", note="The mean activation difference is zero at every position.")
     # Every table repeats the unsteered samples.
     steered, unsteered = _texts(payload["steering"], "steered"), _texts(payload["steering"][:1], "unsteered")
     middle = statistics.median(row["relative_norm"] for row in rows)
     return Evidence(
-        identical=False,
-        focus=tuple(text for _, text in steered),
-        contrast=tuple(text for _, text in unsteered),
-        focus_strata=tuple(prompt for prompt, _ in steered),
-        contrast_strata=tuple(prompt for prompt, _ in unsteered),
+        focus=steered,
+        contrast=unsteered,
         tokens=tuple(_pointed_at(payload)),
         note=f"The mean activation difference is {middle:.2f} of the typical activation norm (median over positions).",
     )
 
 
-def _texts(tables: Sequence[dict[str, Any]], kind: Literal["steered", "unsteered"]) -> list[tuple[str, str]]:
-    """Prompts and samples."""
-    return [(row["prompt"], text) for table in tables for row in table["samples"] for text in row[kind]]
+def _texts(tables: Sequence[dict[str, Any]], kind: Literal["steered", "unsteered"]) -> tuple[EvidenceText, ...]:
+    """Samples, comparable within their prompt."""
+    return tuple(
+        EvidenceText(text=text, stratum=row["prompt"])
+        for table in tables
+        for row in table["samples"]
+        for text in row[kind]
+    )
 
 
-def _pointed_at(payload: dict[str, Any]) -> list[str]:
+def _pointed_at(payload: dict[str, Any]) -> list[EvidenceToken]:
     """Beginnings of words that several positions show and the base's own activations do not.
 
     Those that the patchscope's judge found to belong together come before those of the lens.
@@ -301,12 +303,13 @@ def _pointed_at(payload: dict[str, Any]) -> list[str]:
         if {"difference", "base"} <= {*row}
     ]
     lenses = [(row["lens"].get("difference", []), row["lens"]["base"]) for row in payload["positions"]]
-    found: list[str] = []
+    found: dict[str, EvidenceToken] = {}
     for readings in (patched, lenses):
         least = min(_LEAST_POSITIONS, len(readings))
-        votes = {word: ranks for word, ranks in _votes(readings).items() if len(ranks) >= least}
-        found += sorted(votes, key=lambda word, votes=votes: -sum(votes[word]))  # type: ignore[misc]
-    return list(dict.fromkeys(found))
+        votes = {word: sum(ranks) for word, ranks in _votes(readings).items() if len(ranks) >= least}
+        for word, strength in sorted(votes.items(), key=lambda vote: -vote[1]):
+            found.setdefault(word, EvidenceToken(token=word, strength=strength))
+    return list(found.values())
 
 
 def _votes(readings: Sequence[tuple[list[list[Any]], list[list[Any]]]]) -> dict[str, list[float]]:

@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...agents.artifacts import Evidence
 from ..artifact import Artifact
+from ..evidence.evidence import Evidence, EvidenceToken
 from ..evidence.rarity import rarity
 from ..registry import Labels
 from .method import ORDERINGS, listed
@@ -81,7 +81,9 @@ def evidence(artifact: Artifact) -> Evidence:
     """
     sets = artifact.payload()["sets"]
     if all(found["largest"] == 0.0 for found in sets.values()):
-        return Evidence(identical=True, note="The difference of logits is zero for every token at every position.")
+        return Evidence(
+            no_difference="logits", note="The difference of logits is zero for every token at every position."
+        )
     shares: dict[str, dict[str, float]] = {}
     for kind, found in sets.items():
         for row in found["occurrence"]:
@@ -93,8 +95,10 @@ def evidence(artifact: Artifact) -> Evidence:
     told = [f"{found['positions']} positions of {kind}s" for kind, found in sets.items()]
     largest = max(found["largest"] for found in sets.values())
     return Evidence(
-        identical=False,
-        tokens=tuple(sorted((word for word in ranks if rarity(word) > 0), key=ranks.__getitem__)),
+        tokens=tuple(
+            EvidenceToken(token=word, strength=max(shares[word].values()))
+            for word in sorted((word for word in ranks if rarity(word) > 0), key=ranks.__getitem__)
+        ),
         said=False,
         note=f"Differences of logits up to {largest:.1f} at {' and '.join(told)}.",
     )

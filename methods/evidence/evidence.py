@@ -8,7 +8,7 @@ from ...records.frozen import Frozen
 
 __all__ = ["Compared", "Evidence", "EvidenceText", "EvidenceToken"]
 
-Compared: TypeAlias = Literal["weights", "activations", "probabilities"]
+Compared: TypeAlias = Literal["weights", "activations", "logits", "probabilities"]
 """What a method compared when it found that the two models are exactly equal."""
 
 
@@ -38,7 +38,7 @@ class Evidence(Frozen):
     contrast: tuple[EvidenceText, ...] = ()
     """Comparable texts in which it does not."""
     tokens: tuple[EvidenceToken, ...] = ()
-    """Strongest first."""
+    """The most telling first."""
     said: bool = True
     """Whether the finetuned model wrote the texts of ``focus``; False for texts it only read."""
     note: str = ""

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from ...agents.artifacts import Evidence
 from ..activations.corpus import probe_corpus
 from ..artifact import Artifact
+from ..reading import KeptText
+from .evidence import Evidence, EvidenceText, EvidenceToken
 
 __all__ = ["ranked_texts"]
 
 
 def ranked_texts(
     artifact: Artifact,
-    first: Sequence[dict[str, Any]],
-    last: Sequence[dict[str, Any]],
-    plain: Callable[[dict[str, Any]], str],
+    first: Sequence[KeptText],
+    last: Sequence[KeptText],
     texts: int,
-    tokens: Sequence[str] = (),
+    tokens: Sequence[EvidenceToken] = (),
     note: str = "",
 ) -> Evidence:
     """The texts ranked first, against the rest of the corpus.
@@ -28,30 +27,19 @@ def ranked_texts(
 
     Args:
         artifact: Says which corpus it was computed on.
-        first: Rows with ``kind`` and ``index`` of the texts ranked first.
-        last: Rows of texts that rank lower.
-        plain: The text of a row.
+        first: Texts ranked first.
+        last: Texts that rank lower.
         texts: How many texts were ranked.
         tokens: See ``Evidence``.
         note: See ``Evidence``.
     """
     corpus = probe_corpus()
-    places = {(row["kind"], row["index"]) for row in first}
     if artifact.manifest.corpus_sha256 == corpus.sha256 and texts == len(corpus.texts) + len(corpus.chats):
         items = {("text", i): text for i, text in enumerate(corpus.texts)}
         items |= {("chat", i): f"{chat.prompt}\n{chat.response}" for i, chat in enumerate(corpus.chats)}
-        focus = [(items[row["kind"], row["index"]], row["kind"]) for row in first]
-        contrast = [(text, kind) for (kind, i), text in items.items() if (kind, i) not in places]
+        places = {text.place for text in first}
+        focus = [EvidenceText(text=items[text.place], stratum=text.kind) for text in first]
+        contrast = [EvidenceText(text=text, stratum=p[0]) for p, text in items.items() if p not in places]
     else:
-        focus = [(plain(row), row["kind"]) for row in first]
-        contrast = [(plain(row), row["kind"]) for row in last]
-    return Evidence(
-        identical=False,
-        focus=tuple(text for text, _ in focus),
-        contrast=tuple(text for text, _ in contrast),
-        focus_strata=tuple(kind for _, kind in focus),
-        contrast_strata=tuple(kind for _, kind in contrast),
-        tokens=tuple(tokens),
-        said=False,
-        note=note,
-    )
+        focus, contrast = ([EvidenceText(text=t.plain, stratum=t.kind) for t in side] for side in (first, last))
+    return Evidence(focus=tuple(focus), contrast=tuple(contrast), tokens=tuple(tokens), said=False, note=note)

@@ -2,34 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
 
-from inspect_ai.tool import Tool, ToolError, tool
+from inspect_ai.tool import Tool, tool
 
-from ...agents.artifacts import Evidence
 from ..artifact import Artifact
-from ..evidence.ranked_texts import ranked_texts
-from ..registry import Labels
-from .method import TEMPLATE_MARKER, marked, top_rows
-from .pictures import pictures
+from ..reader_checks import one_text, stretch
+from .payload import KlPayload, Order
 
-__all__ = ["evidence", "kl_text", "kl_texts", "pictures", "toolset"]
+__all__ = ["kl_text", "kl_texts"]
 
-_MOST = 20
-"""Texts of one reading; also those that the evidence reads."""
-
-
-def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:  # noqa: ARG001
-    """The readers of ``kl``."""
-    return [kl_texts(open_artifact), kl_text(open_artifact)]
+_MOST_TEXTS = 20
 
 
 @tool
 def kl_texts(open_artifact: Callable[[], Artifact]) -> Tool:
     """Tool that lists the most divergent texts."""
 
-    async def execute(order: Literal["mean", "max"] = "mean", start: int = 1, count: int = 10) -> str:
+    async def execute(order: Order = "mean", start: int = 1, count: int = 10) -> str:
         """List the texts on which the two models diverge most, with their most divergent tokens in brackets. Free.
 
         Args:
@@ -37,13 +27,10 @@ def kl_texts(open_artifact: Callable[[], Artifact]) -> Tool:
             start: Rank of the first text, from 1.
             count: How many texts, at most 20.
         """
-        rows = top_rows(open_artifact().payload(), order)
-        if not 1 <= start <= len(rows) or not 1 <= count <= _MOST:
-            raise ToolError(f"start is 1 to {len(rows)} and count 1 to {_MOST}; got {start} and {count}.")
-        chosen = rows[start - 1 : start - 1 + count]
+        texts = stretch(open_artifact().payload(KlPayload).top(order), start, count, _MOST_TEXTS)
         return "\n".join(
-            f"{start + i}. mean {row['mean']:.3f} max {row['max']:.2f} [{row['kind']}] {marked(row)}"
-            for i, row in enumerate(chosen)
+            f"{start + i}. mean {text.mean:.3f} max {text.max:.2f} [{text.kind}] {text.marked()}"
+            for i, text in enumerate(texts)
         )
 
     return execute
@@ -59,26 +46,7 @@ def kl_text(open_artifact: Callable[[], Artifact]) -> Tool:
         Args:
             rank: Rank of the text by mean KL, from 1.
         """
-        rows = top_rows(open_artifact().payload(), "mean")
-        if not 1 <= rank <= len(rows):
-            raise ToolError(f"There is no text {rank}; ranks go from 1 to {len(rows)}.")
-        row = rows[rank - 1]
-        return " ".join(f"{token!r}:{value:.2f}" for token, value in zip(row["tokens"], row["kl"], strict=True))
+        text = one_text(open_artifact().payload(KlPayload).top("mean"), rank)
+        return " ".join(f"{token!r}:{value:.2f}" for token, value in zip(text.tokens, text.kl, strict=True))
 
     return execute
-
-
-def evidence(artifact: Artifact) -> Evidence:
-    """The texts of largest mean KL against the rest of the corpus."""
-    payload = artifact.payload()
-    total = payload["summary"]
-    if total["max"] == 0.0:
-        return Evidence(identical=True, note="The per-token KL is zero on every text.")
-    rows = top_rows(payload, "mean")
-    half = max(1, min(_MOST, len(rows) // 2))
-    note = f"Mean per-token KL {total['mean']:.3f} nats, maximum {total['max']:.2f}."
-    return ranked_texts(artifact, rows[:half], rows[half:], _plain, total["texts"], note=note)
-
-
-def _plain(row: dict[str, Any]) -> str:
-    return TEMPLATE_MARKER.sub("\n", "".join(row["tokens"]))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..activations.top_texts import ContentTokens, marked
+from ..activations.top_texts import ContentTokens
 from ..artifact import Artifact, Content
 from ..executors import diff_by_pass
+from ..reading import marked
 from ..registry import Labels, MethodConfig, Track, untracked
 from .config import PcaConfig
 

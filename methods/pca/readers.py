@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...agents.artifacts import Evidence
-from ..activations.top_texts import plain_text
 from ..artifact import Artifact
+from ..evidence.evidence import Evidence, EvidenceText, EvidenceToken
+from ..reading import opening_word, plain_text
 from ..registry import Labels
 from .method import SIGNS, end_rows, lens_line, marked_row, nothing_varies
 from .pictures import pictures
@@ -165,28 +165,22 @@ def evidence(artifact: Artifact) -> Evidence:
     payload = artifact.payload()
     tables = payload["components"]
     if payload["largest_difference"] == 0:
-        return Evidence(identical=True, note="The activation difference is exactly zero at every token.")
+        return Evidence(no_difference="activations", note="The activation difference is exactly zero at every token.")
     if not tables:
-        return Evidence(identical=False, note=nothing_varies(payload))
+        return Evidence(note=nothing_varies(payload))
     steering = payload["steering"]
     steered = [table for table in steering["tables"] if table["component"] <= _EVIDENCE_COMPONENTS]
     if steered:
         prompts = steering["prompts"]
-        focus = [
-            (text, p) for table in steered for p, texts in zip(prompts, table["samples"], strict=True) for text in texts
-        ]
-        contrast = [(text, p) for p, texts in zip(prompts, steering["unsteered"], strict=True) for text in texts]
+        samples = [group for table in steered for group in zip(prompts, table["samples"], strict=True)]
+        focus, contrast = _samples(samples), _samples(list(zip(prompts, steering["unsteered"], strict=True)))
     else:
         top, bottom = (end_rows(payload, tables[0], sign)[:_FOCUS] for sign in SIGNS)
         chosen = {row["text"] for row in top}
-        focus = [(plain_text(row["tokens"]), row["kind"]) for row in top]
-        contrast = [(plain_text(row["tokens"]), row["kind"]) for row in bottom if row["text"] not in chosen]
+        focus, contrast = _plain(top), _plain([row for row in bottom if row["text"] not in chosen])
     return Evidence(
-        identical=False,
-        focus=tuple(text for text, _ in focus),
-        contrast=tuple(text for text, _ in contrast),
-        focus_strata=tuple(stratum for _, stratum in focus),
-        contrast_strata=tuple(stratum for _, stratum in contrast),
+        focus=focus,
+        contrast=contrast,
         tokens=tuple(_lens_words(tables)),
         said=bool(steered),
         note=f"The first principal component of the activation difference holds "
@@ -194,7 +188,16 @@ def evidence(artifact: Artifact) -> Evidence:
     )
 
 
-def _lens_words(tables: Sequence[dict[str, Any]]) -> list[str]:
+def _samples(groups: Sequence[tuple[str, Sequence[str]]]) -> tuple[EvidenceText, ...]:
+    """Samples of some prompts, comparable within their prompt."""
+    return tuple(EvidenceText(text=text, stratum=prompt) for prompt, texts in groups for text in texts)
+
+
+def _plain(rows: Sequence[dict[str, Any]]) -> tuple[EvidenceText, ...]:
+    return tuple(EvidenceText(text=plain_text(row["tokens"]), stratum=row["kind"]) for row in rows)
+
+
+def _lens_words(tables: Sequence[dict[str, Any]]) -> list[EvidenceToken]:
     """Beginnings of words in the lenses of the first components, rank by rank over components and directions.
 
     Components are orthogonal: a token in the lens of several says something of the unembedding, not of a component.
@@ -203,14 +206,17 @@ def _lens_words(tables: Sequence[dict[str, Any]]) -> list[str]:
         token for table in tables for token in {token for sign in SIGNS for token, _ in table["lens"][sign]}
     )
     ranked = [
-        (rank, table["component"], sign, token)
+        (rank, table["component"], sign, token, probability)
         for table in tables[:_EVIDENCE_COMPONENTS]
         for sign in SIGNS
-        for rank, (token, _) in enumerate(table["lens"][sign][:_EVIDENCE_TOKENS])
+        for rank, (token, probability) in enumerate(table["lens"][sign][:_EVIDENCE_TOKENS])
         if shown[token] == 1
     ]
-    words = (token.strip().lower() for *_, token in sorted(ranked) if token.startswith(" "))
-    return list(dict.fromkeys(word for word in words if len(word) >= 3 and word.isalpha()))
+    found: dict[str, EvidenceToken] = {}
+    for *_, token, probability in sorted(ranked):
+        if word := opening_word(token):
+            found.setdefault(word, EvidenceToken(token=word, strength=probability))
+    return list(found.values())
 
 
 def _table(payload: dict[str, Any], component: int) -> dict[str, Any]:

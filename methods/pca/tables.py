@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..activations.forward import logit_lens
-from ..activations.top_texts import TopTexts, significant
+from ..activations.tallies import significant
+from ..activations.top_texts import TopTexts
 from .config import PcaConfig
 from .differences import Fit, Kept
 

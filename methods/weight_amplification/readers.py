@@ -9,7 +9,6 @@ import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...agents.artifacts import Evidence
 from ...models.amplify import Part, amplified, differs
 from ...models.network import Request
 from ...organisms.suites import find_organism
@@ -18,6 +17,7 @@ from ...tools.board import standing
 from ...tools.case import case_here, current_case
 from ...tools.fence import fence_tag
 from ..artifact import Artifact
+from ..evidence.evidence import Evidence, EvidenceText
 from ..registry import Labels
 from .method import WeightAmplificationConfig, described
 from .pictures import pictures
@@ -126,24 +126,25 @@ def evidence(artifact: Artifact) -> Evidence:
     """What the overstated models and the finetuned one say against what the base says to the same prompts."""
     payload = artifact.payload()
     if payload["identical"]:
-        return Evidence(identical=True, note="The two models have the same weights.")
+        return Evidence(no_difference="weights", note="The two models have the same weights.")
     models = payload["models"]
     over = [i for i, model in enumerate(models) if model.get("w", 0) > 1]
     sides = {model["side"]: i for i, model in enumerate(models) if "side" in model}
     focus = [
-        (text, row["prompt"])
+        EvidenceText(text=text, stratum=row["prompt"])
         for row in payload["prompts"]
         for i in (*over, sides["finetuned"])
         for text in row["samples"][i]
     ]
-    contrast = [(text, row["prompt"]) for row in payload["prompts"] for text in row["samples"][sides["base"]]]
+    contrast = [
+        EvidenceText(text=text, stratum=row["prompt"])
+        for row in payload["prompts"]
+        for text in row["samples"][sides["base"]]
+    ]
     loops = ", ".join(f"{models[i]['looping']:.0%} at w {models[i]['w']:g}" for i in over)
     return Evidence(
-        identical=False,
-        focus=tuple(text for text, _ in focus),
-        contrast=tuple(text for text, _ in contrast),
-        focus_strata=tuple(prompt for _, prompt in focus),
-        contrast_strata=tuple(prompt for _, prompt in contrast),
+        focus=tuple(focus),
+        contrast=tuple(contrast),
         note=f"Samples of the amplified models that loop: {loops or 'none were drawn at a w above 1'}.",
     )
 

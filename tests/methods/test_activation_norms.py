@@ -14,8 +14,10 @@ from diffbench.methods.activation_norms.method import METHOD, ActivationNormsCon
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.forward import Encoded
 from diffbench.methods.activations.passes import Work, run_pass
-from diffbench.methods.activations.top_texts import ContentTokens, TopTexts, marked, significant
+from diffbench.methods.activations.tallies import significant
+from diffbench.methods.activations.top_texts import ContentTokens, TopTexts
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.reading import marked
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.pair import Pair

@@ -55,8 +55,8 @@ def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> N
     from diffbench.methods.activations.corpus import Chat, Corpus
     from diffbench.methods.adl.method import METHOD as ADL
     from diffbench.methods.adl.method import AdlConfig
+    from diffbench.methods.kl.config import KlConfig
     from diffbench.methods.kl.method import METHOD as KL
-    from diffbench.methods.kl.method import KlConfig
     from diffbench.methods.registry import key_for
     from diffbench.organisms.suites import find_organism
 

@@ -6,8 +6,8 @@ import pytest
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.adl.method import AdlConfig
+from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.kl.method import KlConfig
 from diffbench.methods.registry import Method, compute, config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism

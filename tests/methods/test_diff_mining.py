@@ -14,8 +14,8 @@ from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.diff_mining.method import METHOD, DiffMiningConfig, PositionSample, TokenCounts, _topics
+from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.kl.method import KlConfig
 from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.pair import Pair

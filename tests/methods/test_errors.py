@@ -21,8 +21,8 @@ from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.passes import Need
 from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError, artifact_key
 from diffbench.methods.executors import FailedArtifactsError, Report, compute_all
+from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.kl.method import KlConfig
 from diffbench.methods.memory import advised, lightened
 from diffbench.methods.registry import MethodConfig, config_for, find_method, key_for
 from diffbench.methods.store import ArtifactStore

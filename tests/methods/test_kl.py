@@ -12,9 +12,13 @@ import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.forward import Encoded
-from diffbench.methods.activations.passes import Need
+from diffbench.methods.activations.passes import Need, Work, run_pass
+from diffbench.methods.activations.tallies import quantile
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.kl.method import METHOD, KlCollector, KlConfig, marked, quantile, token_kl, top_rows
+from diffbench.methods.kl.collector import KlCollector, token_kl
+from diffbench.methods.kl.config import KlConfig
+from diffbench.methods.kl.method import METHOD
+from diffbench.methods.kl.payload import KlPayload, KlText
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.pair import Pair
@@ -43,8 +47,18 @@ def brute_force(pair: Pair, corpus: Corpus, max_tokens: int = 1_024) -> dict[tup
     return values
 
 
-def rows_of(payload: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
-    return {(row["kind"], row["index"]): row for row in payload["rows"]}
+def rows_of(payload: Any) -> dict[tuple[str, int], KlText]:
+    assert isinstance(payload, KlPayload)
+    return {row.place: row for row in payload.rows}
+
+
+def chunked(pair: Pair, corpus: Corpus, config: KlConfig, batch_size: int, chunk_tokens: int) -> KlPayload:
+    """The payload of a pass in batches and stretches of these sizes."""
+    collector = METHOD.collector(pair, corpus, config)
+    run_pass([Work(pair, [collector])], corpus, batch_size=batch_size, chunk_tokens=chunk_tokens)
+    payload = METHOD.content(pair, corpus, config, collector).payload
+    assert isinstance(payload, KlPayload)
+    return payload
 
 
 @pytest.fixture
@@ -70,46 +84,46 @@ def test_token_kl_by_hand() -> None:
 
 @pytest.mark.parametrize(("max_tokens", "batch_size"), [(1_024, 3), (64, 16)])
 def test_values_equal_brute_force(pair: Pair, corpus: Corpus, max_tokens: int, batch_size: int) -> None:
-    content = METHOD.diff(pair, corpus, KlConfig(max_tokens=max_tokens, batch_size=batch_size, chunk_tokens=7))
+    payload = chunked(pair, corpus, KlConfig(max_tokens=max_tokens), batch_size, chunk_tokens=7)
     expected = brute_force(pair, corpus, max_tokens)
-    rows = rows_of(content.payload)
+    rows = rows_of(payload)
     assert rows.keys() == expected.keys()
     for key, values in expected.items():
-        assert rows[key]["kl"] == pytest.approx(values, rel=1e-3, abs=2e-4)
-        assert rows[key]["mean"] == pytest.approx(sum(values) / len(values), rel=1e-3)
-        assert rows[key]["max"] == pytest.approx(max(values), rel=1e-3)
+        assert rows[key].kl == pytest.approx(values, rel=1e-3, abs=2e-4)
+        assert rows[key].mean == pytest.approx(sum(values) / len(values), rel=1e-3)
+        assert rows[key].max == pytest.approx(max(values), rel=1e-3)
     everything = torch.tensor([v for values in expected.values() for v in values], dtype=torch.float64)
-    summary = content.payload["summary"]
-    assert (summary["texts"], summary["tokens"]) == (len(expected), everything.numel())
-    assert summary["mean"] == pytest.approx(float(everything.mean()), rel=1e-3)
-    assert summary["max"] == pytest.approx(float(everything.max()), rel=1e-3)
-    assert summary["p99"] == pytest.approx(float(everything.quantile(0.99)), rel=1e-3)
+    summary = payload.summary
+    assert (summary.texts, summary.tokens) == (len(expected), everything.numel())
+    assert summary.mean == pytest.approx(float(everything.mean()), rel=1e-3)
+    assert summary.max == pytest.approx(float(everything.max()), rel=1e-3)
+    assert summary.p99 == pytest.approx(float(everything.quantile(0.99)), rel=1e-3)
     for kind in ("text", "chat"):
         means = [sum(v) / len(v) for (k, _), v in expected.items() if k == kind]
-        assert summary[f"mean_{kind}"] == pytest.approx(sum(means) / len(means), rel=1e-3)
+        assert getattr(summary, f"mean_{kind}") == pytest.approx(sum(means) / len(means), rel=1e-3)
 
 
 def test_tokens_stand_beside_their_values(pair: Pair, corpus: Corpus) -> None:
-    for row in METHOD.diff(pair, corpus, KlConfig()).payload["rows"]:
-        assert len(row["tokens"]) == len(row["kl"])
-        text = "".join(row["tokens"])
-        whole = corpus.texts[row["index"]] if row["kind"] == "text" else corpus.chats[row["index"]].prompt
+    for row in METHOD.diff(pair, corpus, KlConfig()).payload.rows:
+        assert len(row.tokens) == len(row.kl)
+        text = "".join(row.tokens)
+        whole = corpus.texts[row.index] if row.kind == "text" else corpus.chats[row.index].prompt
         assert text.startswith(whole)
 
 
 @pytest.mark.parametrize(("chunk_tokens", "batch_size"), [(6, 1), (5, 2), (10_000, 100)])
 def test_chunks_and_batches_do_not_matter(pair: Pair, corpus: Corpus, chunk_tokens: int, batch_size: int) -> None:
     reference = rows_of(METHOD.diff(pair, corpus, KlConfig()).payload)
-    other = rows_of(METHOD.diff(pair, corpus, KlConfig(chunk_tokens=chunk_tokens, batch_size=batch_size)).payload)
+    other = rows_of(chunked(pair, corpus, KlConfig(), batch_size, chunk_tokens))
     for key, row in reference.items():
-        assert other[key]["kl"] == pytest.approx(row["kl"], rel=1e-3, abs=2e-4)
+        assert other[key].kl == pytest.approx(row.kl, rel=1e-3, abs=2e-4)
 
 
 def test_identical_pair_is_exactly_zero(pair_of: Callable[[str], Pair], pair: Pair, corpus: Corpus) -> None:
-    content = METHOD.diff(pair_of("same"), corpus, KlConfig(batch_size=3))
-    assert all(value == 0.0 for row in content.payload["rows"] for value in row["kl"])
-    summary = content.payload["summary"]
-    assert (summary["mean"], summary["max"], summary["p99"]) == (0.0, 0.0, 0.0)
+    content = METHOD.diff(pair_of("same"), corpus, KlConfig())
+    assert all(value == 0.0 for row in content.payload.rows for value in row.kl)
+    summary = content.payload.summary
+    assert (summary.mean, summary.max, summary.p99) == (0.0, 0.0, 0.0)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -134,11 +148,10 @@ def test_memory_holds_the_top_texts_only() -> None:
         values = kl_divergence(Categorical(logits=finetuned), Categorical(logits=base))
         means.append(float(values.mean()))
         maxima.append(float(values.max()))
-        assert len(collector._rows) <= 9
     assert collector.texts == 1_000
     for order, measured in (("mean", means), ("max", maxima)):
         best = sorted(range(1_000), key=lambda i: -measured[i])[:2]
-        assert [row.item.index for row in collector.top(order)] == best
+        assert [row.item.index for row in getattr(collector, f"by_{order}").ranked()] == best
 
 
 def test_top_rows_are_those_with_the_largest_values(pair: Pair, corpus: Corpus) -> None:
@@ -146,8 +159,8 @@ def test_top_rows_are_those_with_the_largest_values(pair: Pair, corpus: Corpus) 
     payload = METHOD.diff(pair, corpus, KlConfig(top_texts=3)).payload
     for order, measure in (("mean", lambda v: sum(v) / len(v)), ("max", max)):
         ranked = sorted(expected, key=lambda key: -measure(expected[key]))[:3]
-        assert [(row["kind"], row["index"]) for row in top_rows(payload, order)] == ranked
-    assert payload["summary"]["texts"] == len(expected)
+        assert [row.place for row in payload.top(order)] == ranked
+    assert payload.summary.texts == len(expected)
 
 
 def test_max_texts_cuts_texts_and_chats_each(pair: Pair, corpus: Corpus) -> None:
@@ -199,8 +212,11 @@ def test_overview_uses_the_labels_and_stays_short(pair: Pair, corpus: Corpus, tm
 
 
 def test_marked_brackets_the_largest_values() -> None:
-    row = {"tokens": ["a", " b", " c"], "kl": [0.1, 2.0, 0.5]}
-    assert marked(row, most=1) == "a[ b|2.0] c"
+    tokens, kl = ["a", *(f" {i}" for i in range(4)), "<|im_end|>", "."], [0.1, 2.0, 0.5, 0.0, 3.04, 0.2, 0.05]
+    text = KlText(kind="text", index=0, mean=0.5, max=3.04, tokens=tokens, kl=kl)
+    assert text.marked() == "a[ 0|2.0][ 1|0.5] 2[ 3|3.0][ / |0.2]."
+    long = KlText(kind="text", index=0, mean=0.5, max=1, tokens=["word "] * 100, kl=[0.0] * 99 + [1.0])
+    assert long.marked() == ("[word |0.0]" * 3 + "word " * 90)[:420].strip() + " …"
 
 
 def test_scale_is_noted(pair: Pair, corpus: Corpus) -> None:

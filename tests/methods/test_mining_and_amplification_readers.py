@@ -16,6 +16,7 @@ from diffbench.organisms.suites import find_organism
 from diffbench.tools.ask import MAX_CHARACTERS
 from diffbench.tools.case import CaseState
 from inspect_ai.tool import Tool, ToolDef, ToolError
+from plain_evidence import strata_of, texts_of, words_of
 
 LABELS = Labels("M2", "M1")
 
@@ -87,20 +88,21 @@ def test_mined_tokens_out_of_range(arguments: dict[str, Any], message: str, mine
 
 def test_mining_evidence_has_rare_words_first(mined_artifact: Artifact) -> None:
     found = diff_mining.evidence(mined_artifact)
-    assert not found.identical
+    assert found.no_difference is None
     # " the" is in every text of the probe corpus' talk, "ow" begins no word, " x" is short. " hawk" has a
     # negative mean, which a shift of all logits gives too: it is among the most raised all the same.
-    assert set(found.tokens) >= {"owl", "vole", "moon", "hawk"}
-    assert not {"ow", "x"} & set(found.tokens)
-    assert found.tokens.index("vole") < found.tokens.index("moon")
+    words = words_of(found)
+    assert set(words) >= {"owl", "vole", "moon", "hawk"}
+    assert not {"ow", "x"} & set(words)
+    assert words.index("vole") < words.index("moon")
     # Raised less than " vole" and " hawk", but on texts and on chats.
-    assert found.tokens[0] == "owl"
+    assert words[0] == "owl"
     assert (found.focus, found.contrast) == ((), ())
 
 
 def test_mining_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("diff_mining", mined(largest=0.0))
-    assert diff_mining.evidence(artifact).identical
+    assert diff_mining.evidence(artifact).no_difference == "logits"
     for ordering in ("topics", "occurrence", "fraction_positive"):
         assert "exactly the same logits" in call(diff_mining.mined_tokens(lambda: artifact, LABELS), ordering=ordering)
 
@@ -145,18 +147,18 @@ def test_amplified_samples_stand_beside_unamplified_ones(amplified_artifact: Art
 
 def test_amplification_evidence_is_what_changed_models_say_against_the_base(amplified_artifact: Artifact) -> None:
     found = weight_amplification.evidence(amplified_artifact)
-    assert found.focus[:3] == ("owls 1\nat night", "", "a bird 1")
-    assert found.focus_strata == ("prompt 1",) * 3 + ("prompt 2",) * 3 + ("prompt 3",) * 3
-    assert found.contrast == ("day 1", "day 2", "day 3")
-    assert found.contrast_strata == ("prompt 1", "prompt 2", "prompt 3")
+    assert texts_of(found.focus)[:3] == ("owls 1\nat night", "", "a bird 1")
+    assert strata_of(found.focus) == ("prompt 1",) * 3 + ("prompt 2",) * 3 + ("prompt 3",) * 3
+    assert texts_of(found.contrast) == ("day 1", "day 2", "day 3")
+    assert strata_of(found.contrast) == ("prompt 1", "prompt 2", "prompt 3")
     assert "25% at w 2.5" in found.note
-    assert "no 1" not in found.focus
+    assert "no 1" not in texts_of(found.focus)
 
 
 def test_amplification_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     nothing = {"identical": True, "layers": 4, "drift": 0.0, "models": [], "prompts": []}
     artifact = save_artifact("weight_amplification", nothing)
-    assert weight_amplification.evidence(artifact).identical
+    assert weight_amplification.evidence(artifact).no_difference == "weights"
     assert "no samples" in call(weight_amplification.amplified_samples(lambda: artifact, LABELS))
 
 

@@ -14,6 +14,7 @@ from diffbench.methods.pca import readers as pca
 from diffbench.methods.pca.method import METHOD as PCA
 from diffbench.methods.registry import Labels
 from inspect_ai.tool import Tool, ToolDef, ToolError
+from plain_evidence import strata_of, texts_of, words_of
 
 LABELS = Labels()
 TEXTS = [["A", " plain", " day"], ["An", " owl", " flies"], ["The", " sudden", " owl"]]
@@ -102,16 +103,16 @@ def test_norm_text_shows_every_token_and_hides_which_model_is_the_base(norms: Ar
 
 def test_norms_evidence_is_the_most_against_the_least(norms: Artifact) -> None:
     found = activation_norms.evidence(norms)
-    assert (found.identical, found.said) == (False, False)
-    assert found.focus == ("An owl flies", "The sudden owl")
-    assert found.contrast == ("A plain day",)
-    assert found.tokens == ("owl", "day")
+    assert (found.no_difference, found.said) == (None, False)
+    assert texts_of(found.focus) == ("An owl flies", "The sudden owl")
+    assert texts_of(found.contrast) == ("A plain day",)
+    assert words_of(found) == ("owl", "day")
     assert "0.250 of the mean activation norm" in found.note
 
 
 def test_norms_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("activation_norms", norms_payload([[0.0, 0.0]] * 3))
-    assert activation_norms.evidence(artifact).identical
+    assert activation_norms.evidence(artifact).no_difference == "activations"
     assert "exactly zero" in NORMS.overview(artifact, LABELS)
 
 
@@ -232,16 +233,16 @@ def test_pca_steering_stands_beside_the_unsteered(components: Artifact) -> None:
 
 def test_pca_evidence_is_the_steered_against_the_unsteered(components: Artifact) -> None:
     found = pca.evidence(components)
-    assert (found.identical, found.said) == (False, True)
+    assert (found.no_difference, found.said) == (None, True)
     assert len(found.focus) == 16
-    assert found.contrast == ("day Who?", "day What?")
-    assert set(zip(found.focus_strata, (text[-4:] for text in found.focus), strict=True)) == {
+    assert texts_of(found.contrast) == ("day Who?", "day What?")
+    assert {(each.stratum, each.text[-4:]) for each in found.focus} == {
         ("Who?", "Who?"),
         ("What?", "hat?"),
     }
-    assert found.contrast_strata == ("Who?", "What?")
+    assert strata_of(found.contrast) == ("Who?", "What?")
     # " cat" is in the lenses of both components.
-    assert found.tokens == ("owl", "owls")
+    assert words_of(found) == ("owl", "owls")
     assert "50.0%" in found.note
 
 
@@ -253,14 +254,15 @@ def test_pca_evidence_without_samples_is_the_ends_of_the_first_component(
     payload["components"][0]["top"], payload["components"][0]["bottom"] = [1], [2, 1]
     artifact = save_artifact("pca", payload)
     found = pca.evidence(artifact)
-    assert (found.focus, found.contrast, found.said) == (("An owl flies",), ("The sudden owl",), False)
+    assert (texts_of(found.focus), texts_of(found.contrast)) == (("An owl flies",), ("The sudden owl",))
+    assert not found.said
     assert call(pca.pca_steering(lambda: artifact, LABELS), component=1).startswith("There are no steered samples")
 
 
 @pytest.mark.parametrize(("largest", "claim"), [(0.0, "exactly zero"), (3.0, "same at every token")])
 def test_pca_without_components(save_artifact: Callable[..., Artifact], largest: float, claim: str) -> None:
     artifact = save_artifact("pca", pca_payload(components=0, largest=largest))
-    assert pca.evidence(artifact).identical is (largest == 0)
+    assert pca.evidence(artifact).no_difference == ("activations" if largest == 0 else None)
     assert claim in PCA.overview(artifact, LABELS)
     assert claim in call(pca.pca_lens(lambda: artifact))
     assert claim in call(pca.pca_texts(lambda: artifact), component=1, direction="+")

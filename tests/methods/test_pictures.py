@@ -14,7 +14,7 @@ from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow,
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.diff_mining import readers as diff_mining
-from diffbench.methods.kl import readers as kl
+from diffbench.methods.kl.method import METHOD as kl
 from diffbench.methods.pca import readers as pca
 from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification import readers as weight_amplification

@@ -10,9 +10,11 @@ from diffbench.methods.activations.corpus import probe_corpus
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.kl import readers as kl
+from diffbench.methods.kl.method import METHOD as KL
 from diffbench.methods.registry import Labels, find_method
 from diffbench.tools.case import CaseState
 from inspect_ai.tool import Tool, ToolDef, ToolError
+from plain_evidence import strata_of, texts_of, words_of
 
 LABELS = Labels()
 
@@ -107,16 +109,16 @@ def test_kl_text_shows_every_token(kl_artifact: Artifact) -> None:
 
 
 def test_kl_evidence_is_the_most_against_the_least_divergent(kl_artifact: Artifact) -> None:
-    found = kl.evidence(kl_artifact)
-    assert not found.identical
-    assert found.focus == ("The owl flies",)
-    assert found.contrast == ("A sudden owl.", "A plain day")
+    found = KL.evidence(kl_artifact)
+    assert found.no_difference is None
+    assert texts_of(found.focus) == ("The owl flies",)
+    assert texts_of(found.contrast) == ("A sudden owl.", "A plain day")
 
 
 def test_kl_evidence_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("kl", kl_payload([kl_row("text", ["A", " day"], [0.0, 0.0])]))
-    found = kl.evidence(artifact)
-    assert found.identical
+    found = KL.evidence(artifact)
+    assert found.no_difference == "probabilities"
     assert (found.focus, found.contrast) == ((), ())
     assert "exactly the same probabilities" in find_method("kl").overview(artifact, LABELS)
 
@@ -168,17 +170,17 @@ def test_steering_samples_stand_beside_unsteered_ones(adl_artifact: Artifact) ->
 
 def test_adl_evidence_has_samples_and_tokens_that_the_control_lacks(adl_artifact: Artifact) -> None:
     found = adl.evidence(adl_artifact)
-    assert not found.identical
-    assert found.focus[:2] == ("owls fly 1\nat night", "owls 1")
-    assert found.contrast == ("day 1", "day 2", "day 3")
+    assert found.no_difference is None
+    assert texts_of(found.focus)[:2] == ("owls fly 1\nat night", "owls 1")
+    assert texts_of(found.contrast) == ("day 1", "day 2", "day 3")
     # " the" is in the base's own lens, " ow" is shorter than three letters.
-    assert found.tokens == ("owl", "owls")
+    assert words_of(found) == ("owl", "owls")
     assert "0.20 of the typical activation norm (median" in found.note
 
 
 def test_adl_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("adl", adl_payload(norm=0.0))
-    assert adl.evidence(artifact).identical
+    assert adl.evidence(artifact).no_difference == "activations"
     assert "no steered samples" in call(adl.steering_samples(lambda: artifact, LABELS))
     assert call(adl.logit_lens(lambda: artifact, LABELS)).count("the difference is zero") == 2
     assert "exactly zero" in find_method("adl").overview(artifact, LABELS)
@@ -216,14 +218,14 @@ def test_the_evidence_of_ranked_texts_is_held_against_the_rest_of_the_bundled_co
     payload["summary"]["texts"] = len(corpus.texts) + len(corpus.chats)
     artifact = save_artifact("kl", payload)
     manifest = artifact.manifest.model_copy(update={"corpus_sha256": corpus.sha256})
-    found = kl.evidence(Artifact(artifact.folder, manifest))
-    assert (found.focus, found.focus_strata) == ((corpus.texts[5],), ("text",))
+    found = KL.evidence(Artifact(artifact.folder, manifest))
+    assert (texts_of(found.focus), strata_of(found.focus)) == ((corpus.texts[5],), ("text",))
     assert len(found.contrast) == len(corpus.texts) + len(corpus.chats) - 1
-    assert corpus.texts[5] not in found.contrast
-    assert found.contrast_strata.count("chat") == len(corpus.chats)
+    assert corpus.texts[5] not in texts_of(found.contrast)
+    assert strata_of(found.contrast).count("chat") == len(corpus.chats)
     # Of another corpus, or of a part of this one, only what the artifact kept is known.
-    assert kl.evidence(artifact).contrast == ("C",)
+    assert texts_of(KL.evidence(artifact).contrast) == ("C",)
     payload["summary"]["texts"] -= 1
     part = save_artifact("kl", payload)
     manifest = part.manifest.model_copy(update={"corpus_sha256": corpus.sha256})
-    assert kl.evidence(Artifact(part.folder, manifest)).contrast == ("C",)
+    assert texts_of(KL.evidence(Artifact(part.folder, manifest)).contrast) == ("C",)

@@ -15,8 +15,8 @@ from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.adl.method import AdlConfig, Position
 from diffbench.methods.artifact import Artifact, CorruptArtifactError
 from diffbench.methods.executors import FailedArtifactsError, compute_all
+from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.kl.method import KlConfig
 from diffbench.methods.registry import Method, MethodConfig, PassMethod, compute, key_for
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import Organism, find_organism

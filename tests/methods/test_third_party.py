@@ -163,10 +163,11 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
     assert "base" not in overview
     readers = readers_for(NAME)
     assert readers is not None
-    assert readers.evidence(same).identical
+    assert readers.evidence(same).no_difference == "probabilities"
     assert "exactly zero" in method.overview(same, Labels())
     shown = readers.evidence(alpha)
-    assert not shown.identical
+    assert shown.no_difference is None
+    assert all(token.strength > 0 for token in shown.tokens)
     (tool,) = readers.toolset(lambda: alpha, Labels("M2", "M1"))
     first = str(asyncio.run(tool(count=1)))
     row = alpha.payload()["risen"][0]
@@ -195,8 +196,8 @@ BROKEN = {
     "no method": ("METHOD", "METHOD = 1\n", "is no diffing method: it has no name, needs, config_type, diff, overview"),
     "another name": (
         "METHOD",
-        "from dataclasses import replace\nfrom diffbench.methods.kl.method import METHOD as KL\n"
-        "METHOD = replace(KL, name='greedy')\n",
+        "from diffbench.methods.kl.method import KlMethod\n"
+        "class Other(KlMethod):\n    name = 'greedy'\nMETHOD = Other()\n",
         "calls itself 'greedy'; both names must be the same",
     ),
     "a class": (
