@@ -2,17 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from ..registry import MethodConfig
+from ..contract import MethodConfig
 
 __all__ = ["PcaConfig"]
 
 
 class PcaConfig(MethodConfig):
     """Settings; defaults as published (science-of-finetuning's diffing toolkit)."""
+
+    on_suites: ClassVar = {
+        "smol": {
+            "max_tokens": 128,
+            # The difference at the first token, an attention sink, would be the first component and nearly all of the
+            # variance.
+            "fit_tokens": "content",
+            "components": 6,
+            "top_texts": 20,
+            "lens_top": 60,
+            "steered_components": 3,
+            "factors": (0.5, 1.0),
+            "prompts": 8,
+            "sample_tokens": 40,
+            "temperature": 0.7,
+        }
+    }
 
     layer: float = Field(default=0.5, ge=0, lt=1)
     """Depth of the residual stream as a share of the layers, rounded down."""

@@ -17,11 +17,12 @@ import torch
 from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 
+from ...records.errors import MendableError
 from ..activations.top_texts import ContentTokens
 from .config import PcaConfig
 
 if TYPE_CHECKING:
-    from ..activations.forward import Encoded
+    from ..activations.encoding import Encoded
     from ..activations.passes import Batch, Need
 
 __all__ = ["DifferencesCollector", "Fit", "Kept", "TextSample"]
@@ -145,10 +146,10 @@ class DifferencesCollector:
         """The components of all that was taken in; none where the differences do not vary.
 
         Raises:
-            ValueError: For fewer than two tokens.
+            MendableError: For fewer than two tokens.
         """
         if self.tokens < 2:
-            raise ValueError(
+            raise MendableError(
                 f"a PCA needs at least two tokens, there is {self.tokens} (fit_tokens {self.config.fit_tokens!r}, "
                 f"max_tokens {self.config.max_tokens}); raise max_tokens or give a larger corpus"
             )

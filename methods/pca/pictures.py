@@ -4,94 +4,95 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Any
 
 from ...views.panels import Group, Lines, Note, Panel, RankedToken, Row, Series, SideBySide, TokenColumn, TokenTable
 from ..activations.heat import HeatRow, along, heat_group
-from ..artifact import Artifact
-from ..registry import Labels
-from .method import SIGNS, end_rows, nothing_varies
+from ..contract import Labels
+from .overview import nothing_varies
+from .payload import SIGNS, Component, PcaPayload, SteeringTables
 
 __all__ = ["pictures"]
 
 _TOKENS = 40
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
+def pictures(payload: PcaPayload, labels: Labels) -> Sequence[Panel]:
     """Explained variance, then for each component its lens, its extreme texts and its samples."""
-    payload = artifact.payload()
     said = (
-        f"Principal components of h_{labels.finetuned} - h_{labels.base} after layer {payload['layer']} of "
-        f"{payload['layer_count']}, over {payload['tokens']} tokens of {payload['texts']} texts and chats. The mean "
-        f"difference, which is subtracted, has norm {payload['mean_norm']:.4g}. Which direction of a component is + "
+        f"Principal components of h_{labels.finetuned} - h_{labels.base} after layer {payload.layer} of "
+        f"{payload.layer_count}, over {payload.tokens} tokens of {payload.texts} texts and chats. The mean "
+        f"difference, which is subtracted, has norm {payload.mean_norm:.4g}. Which direction of a component is + "
         "has no meaning."
     )
-    if not payload["components"]:
+    if not payload.components:
         return [Note("Summary", f"{said}\n{nothing_varies(payload)}")]
     return [
         Note("Summary", said),
-        _variance(payload["components"]),
-        *(_component(payload, table, labels) for table in payload["components"]),
+        _variance(payload.components),
+        *(_component(payload, component, labels) for component in payload.components),
     ]
 
 
-def _variance(tables: Sequence[dict[str, Any]]) -> Lines:
-    shares = [table["explained_variance_ratio"] for table in tables]
+def _variance(components: Sequence[Component]) -> Lines:
+    shares = [component.explained_variance_ratio for component in components]
     return Lines(
         "Explained variance",
         "component",
         "share of the variance",
-        tuple(str(table["component"]) for table in tables),
+        tuple(str(component.component) for component in components),
         (Series("component alone", tuple(shares)), Series("cumulative", tuple(accumulate(shares)))),
     )
 
 
-def _component(payload: dict[str, Any], table: dict[str, Any], labels: Labels) -> Group:
-    number = table["component"]
+def _component(payload: PcaPayload, component: Component, labels: Labels) -> Group:
     note = (
-        f"{table['explained_variance_ratio']:.2%} of the variance, projections from {table['minimum']:.3g} to "
-        f"{table['maximum']:.3g}."
+        f"{component.explained_variance_ratio:.2%} of the variance, projections from {component.minimum:.3g} to "
+        f"{component.maximum:.3g}."
     )
     return Group(
-        f"Component {number}",
-        (_lens(table), *(_ends(payload, table, number)), *_steering(payload["steering"], number, labels)),
+        f"Component {component.component}",
+        (
+            _lens(component),
+            *_ends(payload, component),
+            *_steering(payload.steering, component.component, labels),
+        ),
         note,
     )
 
 
-def _lens(table: dict[str, Any]) -> TokenTable:
+def _lens(component: Component) -> TokenTable:
     columns = tuple(
-        TokenColumn(f"{sign}c", tuple(RankedToken(token, p) for token, p in table["lens"][sign][:_TOKENS]))
+        TokenColumn(f"{sign}c", tuple(RankedToken(token, p) for token, p in component.lens[sign][:_TOKENS]))
         for sign in SIGNS
     )
-    return TokenTable(f"Logit lens of component {table['component']}", "probability", columns)
+    return TokenTable(f"Logit lens of component {component.component}", "probability", columns)
 
 
-def _ends(payload: dict[str, Any], table: dict[str, Any], number: int) -> list[Group]:
+def _ends(payload: PcaPayload, component: Component) -> list[Group]:
     groups = []
     for sign in SIGNS:
-        extreme = "max" if sign == "+" else "min"
         rows = [
             HeatRow(
-                f"{i}. {row['kind']}, farthest {row[extreme]:.3g}",
-                row["tokens"],
-                along(len(row["tokens"]), row["positions"], row["projections"]),
+                f"{i}. {row.text.kind}, farthest {row.farthest:.3g}",
+                row.text.tokens,
+                along(len(row.text.tokens), row.text.positions, row.row.projections),
             )
-            for i, row in enumerate(end_rows(payload, table, sign), 1)
+            for i, row in enumerate(payload.end(component, sign), 1)
         ]
-        groups.append(heat_group(f"Texts at the {sign} end of component {number}", rows, "projection", signed=True))
+        title = f"Texts at the {sign} end of component {component.component}"
+        groups.append(heat_group(title, rows, "projection", signed=True))
     return groups
 
 
-def _steering(steering: dict[str, Any], number: int, labels: Labels) -> list[SideBySide]:
-    tables = [table for table in steering["tables"] if table["component"] == number]
+def _steering(steering: SteeringTables, number: int, labels: Labels) -> list[SideBySide]:
+    tables = [table for table in steering.tables if table.component == number]
     if not tables:
         return []
     rows = [
-        Row(prompt, (tuple(unsteered), *(tuple(table["samples"][i]) for table in tables)))
-        for i, (prompt, unsteered) in enumerate(zip(steering["prompts"], steering["unsteered"], strict=True))
+        Row(prompt, (unsteered, *(table.samples[i] for table in tables)))
+        for i, (prompt, unsteered) in enumerate(zip(steering.prompts, steering.unsteered, strict=True))
     ]
-    columns = ("unsteered", *(f"{table['sign']}{table['factor']:g}" for table in tables))
+    columns = ("unsteered", *(f"{table.sign}{table.factor:g}" for table in tables))
     note = "Strengths in units of the maximum projection."
     title = f"Samples of {labels.finetuned}, steered along component {number}"
     return [SideBySide(title, columns, tuple(rows), shown=3, note=note)]

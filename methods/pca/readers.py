@@ -1,27 +1,23 @@
-"""Readers over the artifact of the method ``pca``."""
+"""Readers over the artifact of ``pca``."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
 from ..artifact import Artifact
-from ..evidence.evidence import Evidence, EvidenceText, EvidenceToken
-from ..reading import opening_word, plain_text
-from ..registry import Labels
-from .method import SIGNS, end_rows, lens_line, marked_row, nothing_varies
-from .pictures import pictures
+from ..contract import Labels
+from ..reader_checks import check_tokens, one_text, stretch
+from ..reading import flat
+from .overview import lens_line, nothing_varies
+from .payload import SIGNS, Component, EndText, PcaPayload, Sign, SteeredTable
 
-__all__ = ["evidence", "pca_lens", "pca_steering", "pca_text", "pca_texts", "pictures", "toolset"]
+__all__ = ["pca_lens", "pca_steering", "pca_text", "pca_texts", "toolset"]
 
 _MOST_TEXTS = 20
 _MOST_PROMPTS = 10
-_FOCUS = 10
-_EVIDENCE_COMPONENTS = 3
-_EVIDENCE_TOKENS = 10
 
 
 def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
@@ -45,19 +41,17 @@ def pca_lens(open_artifact: Callable[[], Artifact]) -> Tool:
             component: Number of the component, from 1; without it all of them.
             tokens: How many tokens of each direction, at most 100.
         """
-        payload = open_artifact().payload()
-        if not payload["components"]:
+        payload = open_artifact().payload(PcaPayload)
+        if not payload.components:
             return nothing_varies(payload)
-        if not 1 <= tokens <= 100:
-            raise ToolError(f"tokens is {tokens}; it is 1 to 100.")
-        chosen = payload["components"] if component is None else [_table(payload, component)]
+        check_tokens(tokens)
         lines = []
-        for table in chosen:
+        for chosen in payload.components if component is None else [_component(payload, component)]:
             lines.append(
-                f"component {table['component']}: {table['explained_variance_ratio']:.2%} of the variance, projections "
-                f"from {table['minimum']:.3g} to {table['maximum']:.3g}"
+                f"component {chosen.component}: {chosen.explained_variance_ratio:.2%} of the variance, projections "
+                f"from {chosen.minimum:.3g} to {chosen.maximum:.3g}"
             )
-            lines += [f"{sign}: {lens_line(table, sign, tokens)}" for sign in SIGNS]
+            lines += [f"{sign}: {lens_line(chosen, sign, tokens)}" for sign in SIGNS]
         return "\n".join(lines)
 
     return execute
@@ -76,17 +70,13 @@ def pca_texts(open_artifact: Callable[[], Artifact]) -> Tool:
             start: Rank of the first text, from 1.
             count: How many texts, at most 20.
         """
-        payload = open_artifact().payload()
-        if not payload["components"]:
+        payload = open_artifact().payload(PcaPayload)
+        if not payload.components:
             return nothing_varies(payload)
-        rows = _rows(payload, component, direction)
-        if not 1 <= start <= len(rows) or not 1 <= count <= _MOST_TEXTS:
-            raise ToolError(f"start is 1 to {len(rows)} and count 1 to {_MOST_TEXTS}; got {start} and {count}.")
-        chosen = rows[start - 1 : start - 1 + count]
+        chosen = stretch(_end(payload, component, direction), start, count, _MOST_TEXTS)
         return "\n".join(
-            f"{start + i}. {abs(row['max' if direction == '+' else 'min']):.3g} [{row['kind']}] "
-            f"{marked_row(row, direction)}"
-            for i, row in enumerate(chosen)
+            f"{rank}. {abs(row.farthest):.3g} [{row.text.kind}] {row.marked()}"
+            for rank, row in enumerate(chosen, start)
         )
 
     return execute
@@ -104,16 +94,12 @@ def pca_text(open_artifact: Callable[[], Artifact]) -> Tool:
             direction: The end of the component: "+" or "-".
             rank: Rank of the text at that end, from 1.
         """
-        payload = open_artifact().payload()
-        if not payload["components"]:
+        payload = open_artifact().payload(PcaPayload)
+        if not payload.components:
             return nothing_varies(payload)
-        rows = _rows(payload, component, direction)
-        if not 1 <= rank <= len(rows):
-            raise ToolError(f"There is no text {rank}; ranks go from 1 to {len(rows)}.")
-        row = rows[rank - 1]
-        values = dict(zip(row["positions"], row["projections"], strict=True))
-        shown = (f"{values[i]:.3g}" if i in values else "left out" for i in range(len(row["tokens"])))
-        return " ".join(f"{token!r}:{value}" for token, value in zip(row["tokens"], shown, strict=True))
+        row = one_text(_end(payload, component, direction), rank)
+        values = {place: f"{value:.3g}" for place, value in row.values.items()}
+        return " ".join(f"{token!r}:{values.get(i, 'left out')}" for i, token in enumerate(row.text.tokens))
 
     return execute
 
@@ -138,111 +124,45 @@ def pca_steering(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
             start: Number of the first prompt, from 1.
             count: How many prompts, at most 10.
         """
-        payload = open_artifact().payload()
-        steering = payload["steering"]
-        if not steering["tables"]:
-            return "There are no steered samples. " + ("" if payload["components"] else nothing_varies(payload))
-        tables = _steered(steering["tables"], component, direction, factor)
-        prompts = len(steering["prompts"])
-        if not 1 <= start <= prompts or not 1 <= count <= _MOST_PROMPTS:
-            raise ToolError(f"start is 1 to {prompts} and count 1 to {_MOST_PROMPTS}; got {start} and {count}.")
+        payload = open_artifact().payload(PcaPayload)
+        steering = payload.steering
+        if not steering.tables:
+            return "There are no steered samples. " + ("" if payload.components else nothing_varies(payload))
+        tables = _steered(steering.tables, component, direction, factor)
         lines = [f"Samples of {labels.finetuned}, steered along component {component}:"]
-        for number in range(start - 1, min(start - 1 + count, prompts)):
-            lines.append(f"prompt: {steering['prompts'][number]}")
-            lines += [f"unsteered: {_flat(text)}" for text in steering["unsteered"][number]]
-            lines += [
-                f"{table['sign']}{table['factor']:g}: {_flat(text)}"
-                for table in tables
-                for text in table["samples"][number]
-            ]
+        for number in stretch(range(len(steering.prompts)), start, count, _MOST_PROMPTS):
+            lines.append(f"prompt: {steering.prompts[number]}")
+            lines += [f"unsteered: {flat(text)}" for text in steering.unsteered[number]]
+            lines += [f"{t.sign}{t.factor:g}: {flat(text)}" for t in tables for text in t.samples[number]]
         return "\n".join(lines)
 
     return execute
 
 
-def evidence(artifact: Artifact) -> Evidence:
-    """Steered samples against unsteered ones and the lens of the first components; without samples, extreme texts."""
-    payload = artifact.payload()
-    tables = payload["components"]
-    if payload["largest_difference"] == 0:
-        return Evidence(no_difference="activations", note="The activation difference is exactly zero at every token.")
-    if not tables:
-        return Evidence(note=nothing_varies(payload))
-    steering = payload["steering"]
-    steered = [table for table in steering["tables"] if table["component"] <= _EVIDENCE_COMPONENTS]
-    if steered:
-        prompts = steering["prompts"]
-        samples = [group for table in steered for group in zip(prompts, table["samples"], strict=True)]
-        focus, contrast = _samples(samples), _samples(list(zip(prompts, steering["unsteered"], strict=True)))
-    else:
-        top, bottom = (end_rows(payload, tables[0], sign)[:_FOCUS] for sign in SIGNS)
-        chosen = {row["text"] for row in top}
-        focus, contrast = _plain(top), _plain([row for row in bottom if row["text"] not in chosen])
-    return Evidence(
-        focus=focus,
-        contrast=contrast,
-        tokens=tuple(_lens_words(tables)),
-        said=bool(steered),
-        note=f"The first principal component of the activation difference holds "
-        f"{tables[0]['explained_variance_ratio']:.1%} of its variance.",
-    )
+def _component(payload: PcaPayload, number: int) -> Component:
+    if not 1 <= number <= len(payload.components):
+        raise ToolError(f"There is no component {number}; they go from 1 to {len(payload.components)}.")
+    return payload.components[number - 1]
 
 
-def _samples(groups: Sequence[tuple[str, Sequence[str]]]) -> tuple[EvidenceText, ...]:
-    """Samples of some prompts, comparable within their prompt."""
-    return tuple(EvidenceText(text=text, stratum=prompt) for prompt, texts in groups for text in texts)
-
-
-def _plain(rows: Sequence[dict[str, Any]]) -> tuple[EvidenceText, ...]:
-    return tuple(EvidenceText(text=plain_text(row["tokens"]), stratum=row["kind"]) for row in rows)
-
-
-def _lens_words(tables: Sequence[dict[str, Any]]) -> list[EvidenceToken]:
-    """Beginnings of words in the lenses of the first components, rank by rank over components and directions.
-
-    Components are orthogonal: a token in the lens of several says something of the unembedding, not of a component.
-    """
-    shown = Counter(
-        token for table in tables for token in {token for sign in SIGNS for token, _ in table["lens"][sign]}
-    )
-    ranked = [
-        (rank, table["component"], sign, token, probability)
-        for table in tables[:_EVIDENCE_COMPONENTS]
-        for sign in SIGNS
-        for rank, (token, probability) in enumerate(table["lens"][sign][:_EVIDENCE_TOKENS])
-        if shown[token] == 1
-    ]
-    found: dict[str, EvidenceToken] = {}
-    for *_, token, probability in sorted(ranked):
-        if word := opening_word(token):
-            found.setdefault(word, EvidenceToken(token=word, strength=probability))
-    return list(found.values())
-
-
-def _table(payload: dict[str, Any], component: int) -> dict[str, Any]:
-    tables: list[dict[str, Any]] = payload["components"]
-    if not 1 <= component <= len(tables):
-        raise ToolError(f"There is no component {component}; they go from 1 to {len(tables)}.")
-    return tables[component - 1]
-
-
-def _rows(payload: dict[str, Any], component: int, direction: Literal["+", "-"]) -> list[dict[str, Any]]:
+def _end(payload: PcaPayload, component: int, direction: Sign) -> list[EndText]:
     if direction not in SIGNS:
         raise ToolError(f"direction is {direction!r}; it is '+' or '-'.")
-    return end_rows(payload, _table(payload, component), direction)
+    return payload.end(_component(payload, component), direction)
 
 
 def _steered(
-    tables: Sequence[dict[str, Any]], component: int, direction: str | None, factor: float | None
-) -> list[dict[str, Any]]:
-    known = {"component": component, "sign": direction, "factor": factor}
-    for name, value in known.items():
-        there = list(dict.fromkeys(table[name] for table in tables))
+    tables: Sequence[SteeredTable], component: int, direction: str | None, factor: float | None
+) -> list[SteeredTable]:
+    """The tables that were asked for; what is None may be anything."""
+    wanted = {"component": component, "direction": direction, "factor": factor}
+    conditions = [dict(zip(wanted, (table.component, table.sign, table.factor), strict=True)) for table in tables]
+    for name, value in wanted.items():
+        there = list(dict.fromkeys(condition[name] for condition in conditions))
         if value is not None and value not in there:
-            shown = "direction" if name == "sign" else name
-            raise ToolError(f"Nothing was steered with {shown} {value}; there is {', '.join(map(str, there))}.")
-    return [table for table in tables if all(value in (None, table[name]) for name, value in known.items())]
-
-
-def _flat(text: str) -> str:
-    return " ".join(text.split())
+            raise ToolError(f"Nothing was steered with {name} {value}; there is {', '.join(map(str, there))}.")
+    return [
+        table
+        for table, condition in zip(tables, conditions, strict=True)
+        if all(value in (None, condition[name]) for name, value in wanted.items())
+    ]

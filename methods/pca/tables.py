@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
-from ..activations.forward import logit_lens
+from ..activations.lens import logit_lens
 from ..activations.tallies import significant
 from ..activations.top_texts import TopTexts
+from ..activations.top_tokens import TopTokens, top_tokens
 from .config import PcaConfig
 from .differences import Fit, Kept
+from .payload import Component, ProjectedText, Sign, TextProjections
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from ...models.pair import Pair
 
 __all__ = ["component_tables"]
@@ -22,8 +26,8 @@ __all__ = ["component_tables"]
 
 def component_tables(
     pair: Pair, fit: Fit, sample: Sequence[Kept], config: PcaConfig
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """A table for each component, counted from 1, and the texts that the tables name by their number.
+) -> tuple[list[Component], list[ProjectedText]]:
+    """A table for each component, counted from 1, and the texts that the tables name by their place.
 
     Texts are ranked by their largest and by their smallest projection at content tokens.
     """
@@ -36,17 +40,17 @@ def component_tables(
     for i, (top, bottom) in enumerate(ends):
         numbers = sorted({*top, *bottom})
         tables.append(
-            {
-                "component": i + 1,
-                "explained_variance": float(fit.variance[i]),
-                "explained_variance_ratio": float(fit.ratio[i]),
-                "maximum": max(float(values[:, i].max()) for values in projections),
-                "minimum": min(float(values[:, i].min()) for values in projections),
-                "lens": lenses[i],
-                "rows": [_row(projections[number][:, i], shown.index(number)) for number in numbers],
-                "top": [numbers.index(number) for number in top],
-                "bottom": [numbers.index(number) for number in bottom],
-            }
+            Component(
+                component=i + 1,
+                explained_variance=float(fit.variance[i]),
+                explained_variance_ratio=float(fit.ratio[i]),
+                maximum=max(float(values[:, i].max()) for values in projections),
+                minimum=min(float(values[:, i].min()) for values in projections),
+                lens=lenses[i],
+                rows=tuple(_row(projections[number][:, i], shown.index(number)) for number in numbers),
+                top=tuple(numbers.index(number) for number in top),
+                bottom=tuple(numbers.index(number) for number in bottom),
+            )
         )
     return tables, [_text(sample[number], tokenizer) for number in shown]
 
@@ -63,36 +67,28 @@ def _ends(
     return top.ranked(), bottom.ranked()
 
 
-def _lenses(pair: Pair, components: torch.Tensor, most: int) -> list[dict[str, list[list[Any]]]]:
+def _lenses(pair: Pair, components: torch.Tensor, most: int) -> list[dict[Sign, TopTokens]]:
     """The most probable tokens of softmax(lm_head(final_norm(+c))) and of -c for each component c."""
     tokenizer = pair.finetuned.network.tokenizer
-    signed: list[dict[str, list[list[Any]]]] = [{} for _ in components]
-    for sign, factor in (("+", 1.0), ("-", -1.0)):
-        probabilities = logit_lens(pair.finetuned, factor * components)
-        top = probabilities.topk(min(most, probabilities.shape[-1]), dim=-1)
-        for row, lens in enumerate(signed):
-            lens[sign] = [
-                [tokenizer.decode([int(token)]), round(float(p), 6)]
-                for token, p in zip(top.indices[row], top.values[row], strict=True)
-            ]
-    return signed
+    plus, minus = (top_tokens(logit_lens(pair.finetuned, f * components), tokenizer, most) for f in (1.0, -1.0))
+    return [{"+": up, "-": down} for up, down in zip(plus, minus, strict=True)]
 
 
-def _row(values: torch.Tensor, text: int) -> dict[str, Any]:
-    return {
-        "text": text,
-        "max": float(values.max()),
-        "min": float(values.min()),
-        "projections": [significant(value, 4) for value in values.tolist()],
-    }
+def _row(values: torch.Tensor, text: int) -> TextProjections:
+    return TextProjections(
+        text=text,
+        max=float(values.max()),
+        min=float(values.min()),
+        projections=tuple(significant(value, 4) for value in values.tolist()),
+    )
 
 
-def _text(kept: Kept, tokenizer: Any) -> dict[str, Any]:
+def _text(kept: Kept, tokenizer: PreTrainedTokenizerBase) -> ProjectedText:
     first = kept.item.content_start
-    return {
-        "kind": kept.item.kind,
-        "index": kept.item.index,
-        "tokens": [tokenizer.decode([token]) for token in kept.item.ids[first:]],
+    return ProjectedText(
+        kind=kept.item.kind,
+        index=kept.item.index,
+        tokens=tuple(tokenizer.decode([token]) for token in kept.item.ids[first:]),
         # Of the projections, counted from the first token that is shown.
-        "positions": [column - first for column in kept.columns],
-    }
+        positions=tuple(column - first for column in kept.columns),
+    )

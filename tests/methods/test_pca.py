@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.encoding import Encoded
 from diffbench.methods.activations.passes import Batch, Work, run_pass
-from diffbench.methods.artifact import Artifact
-from diffbench.methods.pca.method import METHOD, PcaConfig, end_rows, marked_row
-from diffbench.methods.registry import Labels
+from diffbench.methods.artifact import Artifact, Content
+from diffbench.methods.contract import Labels
+from diffbench.methods.pca.config import PcaConfig
+from diffbench.methods.pca.method import METHOD
+from diffbench.methods.pca.payload import SIGNS, EndText, PcaPayload, ProjectedText, TextProjections
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.network import Request, Steering
 from diffbench.models.pair import Pair
@@ -58,6 +59,11 @@ def brute_force(pair: Pair, corpus: Corpus, layer: int = 2) -> dict[tuple[str, i
     return found
 
 
+def payload_of(content: Content) -> PcaPayload:
+    assert isinstance(content.payload, PcaPayload)
+    return content.payload
+
+
 def aligned(components: np.ndarray, exact: np.ndarray) -> np.ndarray:
     """Signs that turn ``components`` to the side of ``exact``, [components]."""
     return np.sign((components * exact).sum(-1))
@@ -70,17 +76,18 @@ def test_components_equal_exact_pca(pair: Pair, corpus: Corpus, batch_tokens: in
     content = METHOD.diff(pair, corpus, PcaConfig.model_validate(UNSTEERED.model_dump() | settings))
     items = brute_force(pair, corpus).values()
     rows = np.concatenate([d if fit_tokens == "all" else d[words] for d, words in items])
-    assert content.payload["tokens"] == len(rows)
+    assert payload_of(content).tokens == len(rows)
     exact = PCA(n_components=4, svd_solver="full").fit(rows)
     found = content.tensors["components"].double().numpy()
     signs = aligned(found, exact.components_)
     # In steps of at least d_model tokens it is as good as exact; the tiny model has 32 dimensions.
     np.testing.assert_allclose(signs[:, None] * found, exact.components_, atol=2e-3)
     np.testing.assert_allclose(content.tensors["mean"].double().numpy(), exact.mean_, atol=1e-4)
-    tables = content.payload["components"]
+    tables = payload_of(content).components
     for name in ("explained_variance", "explained_variance_ratio"):
-        assert [table[name] for table in tables] == pytest.approx(getattr(exact, f"{name}_").tolist(), rel=1e-3)
-    assert content.payload["mean_norm"] == pytest.approx(np.linalg.norm(exact.mean_), rel=1e-4)
+        measured = [getattr(table, name) for table in tables]
+        assert measured == pytest.approx(getattr(exact, f"{name}_").tolist(), rel=1e-3)
+    assert payload_of(content).mean_norm == pytest.approx(np.linalg.norm(exact.mean_), rel=1e-4)
 
 
 def test_components_are_orthonormal_and_their_sign_is_fixed(pair: Pair, corpus: Corpus) -> None:
@@ -92,22 +99,22 @@ def test_components_are_orthonormal_and_their_sign_is_fixed(pair: Pair, corpus: 
 
 def test_extreme_texts_equal_projecting_and_sorting(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, corpus, UNSTEERED.model_copy(update={"top_texts": 3}))
-    json.dumps(content.payload, allow_nan=False)
     components, mean = (content.tensors[name].double().numpy() for name in ("components", "mean"))
     items = brute_force(pair, corpus)
-    for i, table in enumerate(content.payload["components"]):
+    payload = payload_of(content)
+    for i, table in enumerate(payload.components):
         values = {place: ((d - mean) @ components[i])[words] for place, (d, words) in items.items()}
-        assert table["maximum"] == pytest.approx(max(v.max() for v in values.values()), rel=2e-3)
-        assert table["minimum"] == pytest.approx(min(v.min() for v in values.values()), rel=2e-3)
-        top, bottom = (end_rows(dict(content.payload), table, sign) for sign in ("+", "-"))
-        assert [(r["kind"], r["index"]) for r in top] == sorted(values, key=lambda p: -values[p].max())[:3]
-        assert [(r["kind"], r["index"]) for r in bottom] == sorted(values, key=lambda p: values[p].min())[:3]
+        assert table.maximum == pytest.approx(max(v.max() for v in values.values()), rel=2e-3)
+        assert table.minimum == pytest.approx(min(v.min() for v in values.values()), rel=2e-3)
+        top, bottom = (payload.end(table, sign) for sign in SIGNS)
+        assert [row.text.place for row in top] == sorted(values, key=lambda p: -values[p].max())[:3]
+        assert [row.text.place for row in bottom] == sorted(values, key=lambda p: values[p].min())[:3]
         for row in (*top, *bottom):
-            d, words = items[row["kind"], row["index"]]
+            d, words = items[row.text.place]
             # From float16 differences.
-            assert row["projections"] == pytest.approx(values[row["kind"], row["index"]], rel=5e-3, abs=5e-3)
-            first = len(d) - len(row["tokens"])
-            assert [position + first for position in row["positions"]] == words
+            assert row.row.projections == pytest.approx(values[row.text.place], rel=5e-3, abs=5e-3)
+            first = len(d) - len(row.text.tokens)
+            assert [position + first for position in row.text.positions] == words
 
 
 def test_lenses_equal_a_manual_lens(pair: Pair, corpus: Corpus) -> None:
@@ -115,39 +122,39 @@ def test_lenses_equal_a_manual_lens(pair: Pair, corpus: Corpus) -> None:
     network = pair.base.network
     norm, epsilon = network.model.get_decoder().norm.weight.detach(), network.model.config.rms_norm_eps
     embedding = network.model.get_input_embeddings().weight.detach()
-    for table, component in zip(content.payload["components"], content.tensors["components"], strict=True):
-        for sign, vector in (("+", component), ("-", -component)):
+    for table, component in zip(payload_of(content).components, content.tensors["components"], strict=True):
+        for sign, vector in zip(SIGNS, (component, -component), strict=True):
             logits = embedding @ (norm * vector / (vector.square().mean() + epsilon).sqrt())
             probabilities = torch.softmax(logits, -1)
             order = probabilities.argsort(descending=True)[:9]
-            lens = table["lens"][sign]
+            lens = table.lens[sign]
             assert [p for _, p in lens] == pytest.approx(probabilities[order].tolist(), rel=1e-2, abs=2e-6)
             assert lens[0][0] == network.tokenizer.decode([int(order[0])])
 
 
 def test_steered_samples_are_reproduced_one_by_one(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, corpus, SMALL)
-    steering, tables = content.payload["steering"], content.payload["components"]
+    steering, tables = payload_of(content).steering, payload_of(content).components
     network = pair.finetuned.network
-    assert steering["prompts"] == [corpus.chats[0].prompt, corpus.chats[1].prompt]
-    conditions = [(t["component"], t["sign"], t["factor"]) for t in steering["tables"]]
+    assert steering.prompts == (corpus.chats[0].prompt, corpus.chats[1].prompt)
+    conditions = [(t.component, t.sign, t.factor) for t in steering.tables]
     assert conditions == [(c, s, f) for c in (1, 2) for s in "+-" for f in (0.5, 1.0)]
 
     def sampled(prompt: int, sample: int, steered: Steering | None) -> str:
-        text = network.render_chat([{"role": "user", "content": steering["prompts"][prompt]}])
+        text = network.render_chat([{"role": "user", "content": steering.prompts[prompt]}])
         seed = 2 * prompt + sample
         request = Request(text, pair.finetuned.adapter, max_tokens=6, temperature=1.0, seed=seed, steering=steered)
         return network.generate([request])[0].text.strip()
 
     for prompt, sample in ((0, 0), (1, 1)):
-        assert steering["unsteered"][prompt][sample] == sampled(prompt, sample, None)
-        for table in (steering["tables"][1], steering["tables"][6]):
-            number = table["component"] - 1
-            largest = max(tables[number]["maximum"], -tables[number]["minimum"])
-            assert table["strength"] == pytest.approx(table["factor"] * largest)
-            sign = 1 if table["sign"] == "+" else -1
-            vector = sign * table["factor"] * largest * content.tensors["components"][number]
-            assert table["samples"][prompt][sample] == sampled(prompt, sample, Steering(2, vector))
+        assert steering.unsteered[prompt][sample] == sampled(prompt, sample, None)
+        for table in (steering.tables[1], steering.tables[6]):
+            number = table.component - 1
+            largest = max(tables[number].maximum, -tables[number].minimum)
+            assert table.strength == pytest.approx(table.factor * largest)
+            sign = 1 if table.sign == "+" else -1
+            vector = sign * table.factor * largest * content.tensors["components"][number]
+            assert table.samples[prompt][sample] == sampled(prompt, sample, Steering(2, vector))
 
 
 def test_a_shared_pass_and_other_batches_do_not_matter(pair: Pair, corpus: Corpus) -> None:
@@ -157,9 +164,9 @@ def test_a_shared_pass_and_other_batches_do_not_matter(pair: Pair, corpus: Corpu
     wider = METHOD.collector(pair, corpus, UNSTEERED.model_copy(update={"layer": 0.75}))
     run_pass([Work(pair, [wider, collector])], corpus, batch_size=3)
     shared = METHOD.content(pair, corpus, config, collector)
-    assert shared.payload["tokens"] == alone.payload["tokens"]
+    assert payload_of(shared).tokens == payload_of(alone).tokens
     torch.testing.assert_close(shared.tensors["components"], alone.tensors["components"], atol=2e-3, rtol=0)
-    assert [t["top"] for t in shared.payload["components"]] == [t["top"] for t in alone.payload["components"]]
+    assert [c.top for c in payload_of(shared).components] == [c.top for c in payload_of(alone).components]
 
 
 def collect(config: PcaConfig, differences: list[torch.Tensor]) -> DifferencesCollector:
@@ -253,10 +260,9 @@ def stored(content: Any, folder: Path) -> Artifact:
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_identical_pair_has_no_components(pair_of: Callable[[str], Pair], corpus: Corpus, tmp_path: Path) -> None:
     content = METHOD.diff(pair_of("same"), corpus, SMALL)
-    json.dumps(content.payload, allow_nan=False)
-    assert content.payload["components"] == []
-    assert content.payload["steering"]["tables"] == []
-    assert (content.payload["largest_difference"], content.payload["mean_norm"]) == (0.0, 0.0)
+    payload = payload_of(content)
+    assert (payload.components, payload.steering.tables) == ((), ())
+    assert (payload.largest_difference, payload.mean_norm) == (0.0, 0.0)
     assert "exactly zero" in METHOD.overview(stored(content, tmp_path), Labels())
 
 
@@ -270,10 +276,11 @@ def test_overview_uses_the_labels_and_stays_short(pair: Pair, corpus: Corpus, tm
     assert len(text) < 12_000
 
 
-def test_marked_row_counts_in_the_direction() -> None:
-    row = {"tokens": ["x", " y", " z"], "positions": [1, 2], "projections": [5.0, -4.0]}
-    assert marked_row(row, "+", most=1) == "x[ y|5] z"
-    assert marked_row(row, "-", most=1) == "x y[ z|4]"
+def test_marks_count_in_the_direction_of_the_end() -> None:
+    text = ProjectedText(kind="text", index=0, tokens=("x", " y", " z"), positions=(1, 2))
+    row = TextProjections(text=0, max=5.0, min=-4.0, projections=(5.0, -4.0))
+    assert [EndText(text, row, sign).marked(most=1) for sign in SIGNS] == ["x[ y|5] z", "x y[ z|4]"]
+    assert [EndText(text, row, sign).farthest for sign in SIGNS] == [5.0, -4.0]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.diff_mining import readers as diff_mining
 from diffbench.methods.kl.method import METHOD as kl
-from diffbench.methods.pca import readers as pca
+from diffbench.methods.pca.method import METHOD as PCA
 from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification import readers as weight_amplification
 from diffbench.views.panels import (
@@ -203,6 +203,7 @@ def pca_payload() -> dict[str, Any]:
     tables = [
         {
             "component": n,
+            "explained_variance": 4.0 * ratio,
             "explained_variance_ratio": ratio,
             "maximum": 5.0,
             "minimum": -6.0,
@@ -228,7 +229,7 @@ def pca_payload() -> dict[str, Any]:
 
 
 def test_pca(save_artifact: Callable[..., Artifact]) -> None:
-    _, variance, first, second = pca.pictures(save_artifact("pca", pca_payload()), LABELS)
+    _, variance, first, second = PCA.pictures(save_artifact("pca", pca_payload()), LABELS)
     assert isinstance(variance, Lines)
     assert {s.name: s.values for s in variance.series} == {"component alone": (0.5, 0.25), "cumulative": (0.5, 0.75)}
     assert isinstance(first, Group)
@@ -290,7 +291,7 @@ def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -
         (kl, kl_payload((["a", "b"], [0.0, 0.0])), "exactly the same probabilities"),
         (adl, nothing, "exactly zero"),
         (activation_norms, {**none, "layers": [{"layer": 2, "difference": {"max": 0.0}}]}, "exactly zero"),
-        (pca, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
+        (PCA, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
         (diff_mining, {"top_k": 9, "layer": 3, "sets": {"text": mined(0.0)}}, "the same logits"),
         (weight_amplification, {"identical": True}, "nothing to amplify"),
     ]
@@ -301,7 +302,7 @@ def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -
 
 
 def test_pictures_are_json(save_artifact: Callable[..., Artifact]) -> None:
-    shown = [asdict(picture) for picture in pca.pictures(save_artifact("pca", pca_payload()), LABELS)]
+    shown = [asdict(picture) for picture in PCA.pictures(save_artifact("pca", pca_payload()), LABELS)]
     assert json.loads(json.dumps(shown))[2]["pictures"][1]["pictures"][0]["values"] == [None, 5.0, -6.0]
 
 
