@@ -36,7 +36,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import torch
-from diffbench.methods.activation_norms.method import ActivationNormsConfig, ActivationNormsMethod, NormsCollector
+from diffbench.methods.activation_norms.collector import NormsCollector
+from diffbench.methods.activation_norms.config import ActivationNormsConfig
+from diffbench.methods.activation_norms.method import ActivationNormsMethod
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.forward import encode_texts
 from diffbench.methods.activations.passes import Work, run_pass

@@ -2,37 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable
 
 from inspect_ai.tool import Tool, ToolError, tool
 
 from ..artifact import Artifact
-from ..evidence.evidence import Evidence, EvidenceToken
-from ..evidence.ranked_texts import ranked_texts
-from ..reading import KeptText, opening_word
-from ..registry import Labels
-from .method import layer_table, marked_row, top_rows
-from .pictures import pictures
+from ..contract import Labels
+from ..reader_checks import one_text, stretch
+from .payload import LayerNorms, NormsPayload, Order
 
-__all__ = ["evidence", "norm_text", "norm_texts", "pictures", "toolset"]
+__all__ = ["norm_text", "norm_texts"]
 
-_MOST = 20
-"""Texts of one reading; also those that the evidence reads."""
-
-
-def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
-    """The readers of ``activation_norms``."""
-    return [norm_texts(open_artifact), norm_text(open_artifact, labels)]
+_MOST_TEXTS = 20
 
 
 @tool
 def norm_texts(open_artifact: Callable[[], Artifact]) -> Tool:
     """Tool that lists the texts on which the activations differ most."""
 
-    async def execute(
-        layer: int | None = None, order: Literal["mean", "max", "least"] = "mean", start: int = 1, count: int = 10
-    ) -> str:
+    async def execute(layer: int | None = None, order: Order = "mean", start: int = 1, count: int = 10) -> str:
         """List the texts on which the two models' activations differ most, those tokens in brackets. Free.
 
         Args:
@@ -41,16 +29,13 @@ def norm_texts(open_artifact: Callable[[], Artifact]) -> Tool:
             start: Rank of the first text, from 1.
             count: How many texts, at most 20.
         """
-        payload = open_artifact().payload()
-        table = _table(payload, layer)
-        rows = top_rows(payload, table, order)
-        if not 1 <= start <= len(rows) or not 1 <= count <= _MOST:
-            raise ToolError(f"start is 1 to {len(rows)} and count 1 to {_MOST}; got {start} and {count}.")
+        payload = open_artifact().payload(NormsPayload)
+        at = _at(payload, layer)
         lines = [
-            f"{start + i}. mean {row['mean']:.3g} max {row['max']:.3g} [{row['kind']}] {marked_row(row)}"
-            for i, row in enumerate(rows[start - 1 : start - 1 + count])
+            f"{start + i}. mean {found.row.mean:.3g} max {found.row.max:.3g} [{found.text.kind}] {found.marked()}"
+            for i, found in enumerate(stretch(payload.ranked(at, order), start, count, _MOST_TEXTS))
         ]
-        return "\n".join([f"Layer {table['layer']}, norm of the difference:", *lines])
+        return "\n".join([f"Layer {at.layer}, norm of the difference:", *lines])
 
     return execute
 
@@ -59,7 +44,7 @@ def norm_texts(open_artifact: Callable[[], Artifact]) -> Tool:
 def norm_text(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
     """Tool that shows one text token by token."""
 
-    async def execute(rank: int, layer: int | None = None, order: Literal["mean", "max", "least"] = "mean") -> str:
+    async def execute(rank: int, layer: int | None = None, order: Order = "mean") -> str:
         """Show one text with norms and cosine at each of its tokens. Free.
 
         Args:
@@ -67,62 +52,26 @@ def norm_text(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
             layer: One of the layers in the overview; without it the middle one of them.
             order: By mean, max or least, as in norm_texts.
         """
-        payload = open_artifact().payload()
-        table = _table(payload, layer)
-        rows = top_rows(payload, table, order)
-        if not 1 <= rank <= len(rows):
-            raise ToolError(f"There is no text {rank}; ranks go from 1 to {len(rows)}.")
-        row = rows[rank - 1]
+        payload = open_artifact().payload(NormsPayload)
+        at = _at(payload, layer)
+        found = one_text(payload.ranked(at, order), rank)
+        row = found.row
         # In alphabetical order: with the base first, a blind case would give itself away.
-        norms = sorted([(labels.base, "base_norm"), (labels.finetuned, "finetuned_norm")])
-        head = f"Layer {table['layer']}; token: |difference|, cosine, " + ", ".join(f"|{label}|" for label, _ in norms)
-        measures = ["difference", "cosine", *(name for _, name in norms)]
-        values = {p: [row[name][i] for name in measures] for i, p in enumerate(row["positions"])}
-        tokens = [
-            f"{token!r}: " + (", ".join(f"{value:.3g}" for value in values[i]) if i in values else "left out")
-            for i, token in enumerate(row["tokens"])
-        ]
+        norms = sorted([(labels.base, row.base_norm), (labels.finetuned, row.finetuned_norm)])
+        head = f"Layer {at.layer}; token: |difference|, cosine, " + ", ".join(f"|{label}|" for label, _ in norms)
+        measures = zip(row.difference, row.cosine, *(values for _, values in norms), strict=True)
+        told = {
+            position: ", ".join(f"{value:.3g}" for value in values)
+            for position, values in zip(row.positions, measures, strict=True)
+        }
+        tokens = [f"{token!r}: {told.get(i, 'left out')}" for i, token in enumerate(found.text.tokens)]
         return "\n".join([head, *tokens])
 
     return execute
 
 
-def evidence(artifact: Artifact) -> Evidence:
-    """At the middle layer, the texts of largest mean difference against the rest of the corpus."""
-    payload = artifact.payload()
-    if all(table["difference"]["max"] == 0.0 for table in payload["layers"]):
-        return Evidence(
-            no_difference="activations",
-            note="The activations are exactly equal at every token and layer that was read.",
-        )
-    table = layer_table(payload, None)
-    most = top_rows(payload, table, "mean")[:_MOST]
-    chosen = {row["text"] for row in most}
-    least = [row for row in top_rows(payload, table, "least") if row["text"] not in chosen]
-    note = (
-        f"At layer {table['layer']} the mean norm of the activation difference is {table['relative']:.3f} of the mean "
-        f"activation norm, its maximum {table['difference']['max']:.3g}."
-    )
-    words = _strongest_words(top_rows(payload, table, "max"))
-    return ranked_texts(artifact, _kept(most), _kept(least), payload["texts"], tokens=words, note=note)
-
-
-def _kept(rows: Sequence[dict[str, Any]]) -> list[KeptText]:
-    return [KeptText(kind=row["kind"], index=row["index"], tokens=row["tokens"]) for row in rows]
-
-
-def _table(payload: dict[str, Any], layer: int | None) -> dict[str, Any]:
+def _at(payload: NormsPayload, layer: int | None) -> LayerNorms:
     try:
-        return layer_table(payload, layer)
+        return payload.at(layer)
     except ValueError as error:
         raise ToolError(f"{error}.") from error
-
-
-def _strongest_words(rows: Sequence[dict[str, Any]]) -> list[EvidenceToken]:
-    """Beginnings of words at which a text differs most, the text of largest maximum first."""
-    found: dict[str, EvidenceToken] = {}
-    for row in rows:
-        strength, position = max(zip(row["difference"], row["positions"], strict=True))
-        if word := opening_word(row["tokens"][position]):
-            found.setdefault(word, EvidenceToken(token=word, strength=strength))
-    return list(found.values())

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...models.network import Network
+from ..reading import TextKind
 from .corpus import Corpus
 
 if TYPE_CHECKING:
@@ -29,8 +30,7 @@ class Encoded:
 
     index: int
     """Position in the corpus' texts, or in its chats."""
-    kind: str
-    """``text`` or ``chat``."""
+    kind: TextKind
     ids: tuple[int, ...]
     content_start: int = 0
     """First token of the user's words; what stands before is the template's and the same in every chat."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from ..reading import TextKind
+
 __all__ = ["KindMeans", "quantile", "significant"]
 
 
@@ -12,15 +14,15 @@ class KindMeans:
     """The mean over texts and that over chats, each item counted once however long it is."""
 
     def __init__(self) -> None:
-        self._sums = {"text": 0.0, "chat": 0.0}
-        self._items = {"text": 0, "chat": 0}
+        self._sums: dict[TextKind, float] = {"text": 0.0, "chat": 0.0}
+        self._items: dict[TextKind, int] = {"text": 0, "chat": 0}
 
-    def add(self, kind: str, mean: float) -> None:
+    def add(self, kind: TextKind, mean: float) -> None:
         """Count an item with the mean of its values."""
         self._sums[kind] += mean
         self._items[kind] += 1
 
-    def __getitem__(self, kind: str) -> float:
+    def __getitem__(self, kind: TextKind) -> float:
         """The mean over items of a kind; 0 where there were none."""
         return self._sums[kind] / self._items[kind] if self._items[kind] else 0.0
 

@@ -110,7 +110,7 @@ def _shown(row: _Row, tokenizer: Any) -> KlText:
     item = row.item
     return KlText(
         index=item.index,
-        kind="text" if item.kind == "text" else "chat",
+        kind=item.kind,
         mean=row.mean,
         max=row.max,
         tokens=tuple(tokenizer.decode([token]) for token in item.ids[item.content_start :]),

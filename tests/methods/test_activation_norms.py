@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from diffbench.methods.activation_norms.method import METHOD, ActivationNormsConfig, layer_table, marked_row, top_rows
+from diffbench.methods.activation_norms.config import ActivationNormsConfig
+from diffbench.methods.activation_norms.method import METHOD
+from diffbench.methods.activation_norms.payload import NormsPayload, NormsRow, RankedText
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.encoding import Encoded
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.activations.tallies import significant
 from diffbench.methods.activations.top_texts import ContentTokens, TopTexts
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.reading import marked
+from diffbench.methods.reading import KeptText, marked
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.pair import Pair
@@ -74,6 +76,12 @@ def brute_force(pair: Pair, corpus: Corpus, layer: int, max_tokens: int = 1_024)
     return found
 
 
+def measured(pair: Pair, corpus: Corpus, config: ActivationNormsConfig) -> NormsPayload:
+    payload = METHOD.diff(pair, corpus, config).payload
+    assert isinstance(payload, NormsPayload)
+    return payload
+
+
 def measures(base: torch.Tensor, finetuned: torch.Tensor) -> dict[str, np.ndarray]:
     b, f = base.numpy(), finetuned.numpy()
     norm_b, norm_f = np.sqrt((b * b).sum(-1)), np.sqrt((f * f).sum(-1))
@@ -87,81 +95,82 @@ def measures(base: torch.Tensor, finetuned: torch.Tensor) -> dict[str, np.ndarra
 
 @pytest.mark.parametrize("max_tokens", [1_024, 40])
 def test_rows_equal_brute_force(pair: Pair, corpus: Corpus, max_tokens: int) -> None:
-    content = METHOD.diff(pair, corpus, ActivationNormsConfig(max_tokens=max_tokens))
-    json.dumps(content.payload, allow_nan=False)
-    tables = content.payload["layers"]
-    assert [table["layer"] for table in tables] == [1, 2, 3]
-    for table in tables:
-        expected = brute_force(pair, corpus, table["layer"], max_tokens)
+    payload = measured(pair, corpus, ActivationNormsConfig(max_tokens=max_tokens))
+    json.dumps(payload.model_dump(), allow_nan=False)
+    assert [layer.layer for layer in payload.layers] == [1, 2, 3]
+    for layer in payload.layers:
+        expected = brute_force(pair, corpus, layer.layer, max_tokens)
         with_words = {place for place, (_, words, *_) in expected.items() if words}
-        rows = {(row["kind"], row["index"]): row for row in top_rows(content.payload, table, "mean")}
-        assert rows.keys() == with_words
-        for place, row in rows.items():
+        ranked = {found.text.place: found for found in payload.ranked(layer, "mean")}
+        assert ranked.keys() == with_words
+        for place, found in ranked.items():
             ids, words, base, finetuned = expected[place]
-            first = len(ids) - len(row["tokens"])
-            assert [position + first for position in row["positions"]] == words
+            tokens, row = found.text.tokens, found.row
+            first = len(ids) - len(tokens)
+            assert [position + first for position in row.positions] == words
             values = measures(base[words], finetuned[words])
             for name, numbers in values.items():
-                assert row[name] == pytest.approx(numbers.tolist(), rel=2e-3, abs=1e-4)
-            assert row["mean"] == pytest.approx(values["difference"].mean(), rel=1e-4)
-            assert row["max"] == pytest.approx(values["difference"].max(), rel=1e-4)
+                assert getattr(row, name) == pytest.approx(numbers.tolist(), rel=2e-3, abs=1e-4)
+            assert row.mean == pytest.approx(values["difference"].mean(), rel=1e-4)
+            assert row.max == pytest.approx(values["difference"].max(), rel=1e-4)
             decode = pair.base.network.tokenizer.decode
-            assert row["tokens"] == [decode([token]) for token in ids[first:]]
+            assert list(tokens) == [decode([token]) for token in ids[first:]]
 
 
 def test_summary_equals_numpy(pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, ActivationNormsConfig(layers=(0.5,), top_texts=1)).payload
-    (table,) = payload["layers"]
+    payload = measured(pair, corpus, ActivationNormsConfig(layers=(0.5,), top_texts=1))
+    (layer,) = payload.layers
     items = brute_force(pair, corpus, 2)
     chosen = [measures(b[words], f[words]) for _, words, b, f in items.values()]
     together = {name: np.concatenate([values[name] for values in chosen]) for name in chosen[0]}
     d = together["difference"]
-    assert (payload["texts"], table["tokens"]) == (len(items), len(d))
+    assert (payload.texts, layer.tokens) == (len(items), len(d))
     for name, value in {"mean": d.mean(), "std": d.std(), "min": d.min(), "max": d.max()}.items():
-        assert table["difference"][name] == pytest.approx(value, rel=1e-4)
+        assert getattr(layer.difference, name) == pytest.approx(value, rel=1e-4)
     for p in (25, 50, 75, 90, 95, 99):
         # Counted to three significant digits.
-        assert table["difference"][f"p{p}"] == pytest.approx(np.percentile(d, p), rel=6e-3)
-    assert table["cosine"]["mean"] == pytest.approx(together["cosine"].mean(), rel=1e-4)
-    assert table["cosine"]["min"] == pytest.approx(together["cosine"].min(), rel=1e-4, abs=1e-5)
-    assert table["base_norm"] == pytest.approx(together["base_norm"].mean(), rel=1e-4)
-    assert table["finetuned_norm"] == pytest.approx(together["finetuned_norm"].mean(), rel=1e-4)
-    assert table["relative"] == pytest.approx(d.mean() / together["finetuned_norm"].mean(), rel=1e-4)
+        assert getattr(layer.difference, f"p{p}") == pytest.approx(np.percentile(d, p), rel=6e-3)
+    assert layer.cosine.mean == pytest.approx(together["cosine"].mean(), rel=1e-4)
+    assert layer.cosine.min == pytest.approx(together["cosine"].min(), rel=1e-4, abs=1e-5)
+    assert layer.base_norm == pytest.approx(together["base_norm"].mean(), rel=1e-4)
+    assert layer.finetuned_norm == pytest.approx(together["finetuned_norm"].mean(), rel=1e-4)
+    assert layer.relative == pytest.approx(d.mean() / together["finetuned_norm"].mean(), rel=1e-4)
     for kind in ("text", "chat"):
         means = [v["difference"].mean() for v, (k, _) in zip(chosen, items, strict=True) if k == kind]
-        assert table[f"mean_{kind}"] == pytest.approx(np.mean(means), rel=1e-4)
+        assert getattr(layer, f"mean_{kind}") == pytest.approx(np.mean(means), rel=1e-4)
     rest = [float((f - b)[j].norm()) for ids, words, b, f in items.values() for j in set(range(len(ids))) - set(words)]
-    assert table["left_out"]["tokens"] == len(rest)
-    assert table["left_out"]["mean"] == pytest.approx(np.mean(rest), rel=1e-4)
+    assert layer.left_out.tokens == len(rest)
+    assert layer.left_out.mean == pytest.approx(np.mean(rest), rel=1e-4)
 
 
 def test_orders_equal_sorting(pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, ActivationNormsConfig(layers=(0.25,), top_texts=3)).payload
+    payload = measured(pair, corpus, ActivationNormsConfig(layers=(0.25,), top_texts=3))
     items = brute_force(pair, corpus, 1)
     values = {place: measures(b[words], f[words])["difference"] for place, (_, words, b, f) in items.items()}
-    (table,) = payload["layers"]
+    (layer,) = payload.layers
     expected = {
         "mean": sorted(values, key=lambda p: -values[p].mean())[:3],
         "max": sorted(values, key=lambda p: -values[p].max())[:3],
         "least": sorted(values, key=lambda p: values[p].mean()),
     }
     for order, places in expected.items():
-        assert [(row["kind"], row["index"]) for row in top_rows(payload, table, order)] == places  # type: ignore[arg-type]
+        assert [found.text.place for found in payload.ranked(layer, order)] == places  # type: ignore[arg-type]
 
 
 def test_batches_and_a_shared_pass_do_not_matter(pair: Pair, corpus: Corpus) -> None:
     config = ActivationNormsConfig(max_tokens=30, top_texts=4)
-    alone = METHOD.diff(pair, corpus, config).payload
+    alone = measured(pair, corpus, config)
     collector = METHOD.collector(pair, corpus, config)
     wider = METHOD.collector(pair, corpus, ActivationNormsConfig())
     run_pass([Work(pair, [wider, collector])], corpus, batch_size=3)
     shared = METHOD.content(pair, corpus, config, collector).payload
-    assert shared["rows"] == alone["rows"]
-    for one, other in zip(shared["layers"], alone["layers"], strict=True):
-        assert one["tokens"] == other["tokens"]
-        assert one["top_by_mean"] == other["top_by_mean"]
-        assert one["difference"]["mean"] == pytest.approx(other["difference"]["mean"], rel=1e-4)
-        assert one["left_out"]["tokens"] == other["left_out"]["tokens"]
+    assert isinstance(shared, NormsPayload)
+    assert shared.rows == alone.rows
+    for one, other in zip(shared.layers, alone.layers, strict=True):
+        assert one.tokens == other.tokens
+        assert one.top_by_mean == other.top_by_mean
+        assert one.difference.mean == pytest.approx(other.difference.mean, rel=1e-4)
+        assert one.left_out.tokens == other.left_out.tokens
 
 
 def stored(content: Any, folder: Path) -> Artifact:
@@ -171,9 +180,10 @@ def stored(content: Any, folder: Path) -> Artifact:
 
 def test_identical_pair_is_exactly_zero(pair_of: Callable[[str], Pair], corpus: Corpus, tmp_path: Path) -> None:
     content = METHOD.diff(pair_of("same"), corpus, ActivationNormsConfig())
-    for table in content.payload["layers"]:
-        assert set(table["difference"].values()) == {0.0}
-        assert table["left_out"]["mean"] == 0.0
+    assert isinstance(content.payload, NormsPayload)
+    for layer in content.payload.layers:
+        assert set(layer.difference.model_dump().values()) == {0.0}
+        assert layer.left_out.mean == 0.0
     assert "exactly zero" in METHOD.overview(stored(content, tmp_path), Labels())
 
 
@@ -201,11 +211,12 @@ def test_a_corpus_without_words_is_refused(pair: Pair, corpus: Corpus) -> None:
 
 def test_shares_on_one_layer_are_read_once_and_scale_is_noted(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, corpus, ActivationNormsConfig(layers=(0.5, 0.6), top_texts=7))
-    assert [table["layer"] for table in content.payload["layers"]] == [2]
+    assert isinstance(content.payload, NormsPayload)
+    assert [layer.layer for layer in content.payload.layers] == [2]
     assert content.notes[1].startswith("scaled down: 8 texts of at most 1024 tokens (published: 50,000 x 1,024)")
     assert content.notes[2] == "scaled down: 7 texts kept by each order (published: 100)"
     with pytest.raises(ValueError, match="layer 3 was not read; there is 2"):
-        layer_table(dict(content.payload), 3)
+        content.payload.at(3)
 
 
 def test_a_corpus_without_chats_needs_no_template(pair: Pair) -> None:
@@ -243,6 +254,10 @@ def test_significant_rounds_to_digits() -> None:
     assert [significant(v) for v in (0.0, 1234.5, -0.00012345)] == [0.0, 1230.0, -0.000123]
 
 
-def test_marked_row_reads_the_positions() -> None:
-    row = {"tokens": ["x", " y", " z"], "positions": [1, 2], "difference": [5.0, 1.0]}
-    assert marked_row(row, most=1) == "x[ y|5] z"
+def test_marks_stand_at_the_positions_that_count() -> None:
+    text = KeptText(kind="text", index=0, tokens=("x", *(f" {i}" for i in range(6))))
+    values = (5.0, 1.0, 4.0, 3.0, 2.0)
+    row = NormsRow(
+        mean=3, max=5, positions=range(1, 6), difference=values, cosine=(), base_norm=(), finetuned_norm=(), text=0
+    )
+    assert RankedText(text, row).marked() == "x[ 0|5] 1[ 2|4][ 3|3][ 4|2] 5"

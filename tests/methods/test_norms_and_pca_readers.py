@@ -42,7 +42,8 @@ def norms_payload(values: list[list[float]]) -> dict[str, Any]:
         return sorted(range(len(rows)), key=lambda i: sign * rows[i][by])
 
     largest = max(v for pair in values for v in pair)
-    d = {"mean": largest / 2, "std": 0.0, "min": 0.0, "p50": largest / 2, "p99": largest, "max": largest}
+    d = {"mean": largest / 2, "std": 0.0, "min": 0.0, **{f"p{p}": largest / 2 for p in (25, 50, 75, 90, 95)}}
+    d |= {"p99": largest, "max": largest}
     table = {
         "tokens": 6,
         "difference": d,
@@ -100,7 +101,7 @@ def test_norm_text_shows_every_token_and_hides_which_model_is_the_base(norms: Ar
 
 
 def test_norms_evidence_is_the_most_against_the_least(norms: Artifact) -> None:
-    found = activation_norms.evidence(norms)
+    found = NORMS.evidence(norms)
     assert (found.no_difference, found.said) == (None, False)
     assert texts_of(found.focus) == ("An owl flies", "The sudden owl")
     assert texts_of(found.contrast) == ("A plain day",)
@@ -110,11 +111,11 @@ def test_norms_evidence_is_the_most_against_the_least(norms: Artifact) -> None:
 
 def test_norms_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("activation_norms", norms_payload([[0.0, 0.0]] * 3))
-    assert activation_norms.evidence(artifact).no_difference == "activations"
+    assert NORMS.evidence(artifact).no_difference == "activations"
     assert "exactly zero" in NORMS.overview(artifact, LABELS)
 
 
 def test_the_toolset_has_names_of_its_own(norms: Artifact) -> None:
-    tools = activation_norms.toolset(lambda: norms, LABELS)
+    tools = NORMS.toolset(lambda: norms, LABELS)
     names = [ToolDef(tool).name for tool in tools]
     assert names == ["norm_texts", "norm_text"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from diffbench.agents.artifacts import PicturedReaders, readers_for
-from diffbench.methods.activation_norms import readers as activation_norms
+from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact
@@ -169,18 +169,30 @@ def test_adl(save_artifact: Callable[..., Artifact]) -> None:
     assert "Patchscope" not in titles(adl.pictures(save_artifact("adl", payload), LABELS))
 
 
-def test_activation_norms(save_artifact: Callable[..., Artifact]) -> None:
-    row = {"text": 0, "mean": 2.5, "max": 3.0, "positions": [1, 2], "difference": [3.0, 2.0]}
-    orders = {"top_by_max": [0], "top_by_mean": [0], "least_by_mean": [0]}
-    d = {"mean": 2.5, "std": 0.5, "min": 2.0, "p50": 2.4, "p99": 2.9, "max": 3.0}
-    about = {"difference": d, "relative": 0.25, "cosine": {"mean": 0.9, "min": 0.5}, "rows": [row], **orders}
+def norms_payload(*values: float) -> dict[str, Any]:
+    """Layers 2 and 4; ``values`` are the mean, the percentiles and the maximum of the difference."""
+    row = {"text": 0, "mean": 2.5, "max": 3.0, "positions": [1, 2], "difference": [3.0, 2.0], "cosine": [0.9, 0.5]}
+    row |= {"base_norm": [1.0, 2.0], "finetuned_norm": [3.0, 4.0]}
+    d = dict(zip(("mean", "p25", "p50", "p75", "p90", "p95", "p99", "max"), values, strict=True))
+    about = {"difference": {**d, "std": 0.5, "min": 0.0}, "relative": 0.25, "cosine": {"mean": 0.9, "min": 0.5}}
+    about |= {"tokens": 2, "base_norm": 1.5, "finetuned_norm": 3.5, "left_out": {"tokens": 1, "mean": 9.0}}
+    about |= {"mean_text": 0.0, "mean_chat": 2.5, "rows": [row]}
+    about |= {"top_by_max": [0], "top_by_mean": [0], "least_by_mean": [0]}
     texts = [{"kind": "chat", "index": 0, "tokens": ["An", " owl", "."]}]
-    payload = {"texts": 1, "layer_count": 8, "layers": [{"layer": n, **about} for n in (2, 4)], "rows": texts}
+    return {"texts": 1, "layer_count": 8, "layers": [{"layer": n, **about} for n in (2, 4)], "rows": texts}
+
+
+def test_activation_norms(save_artifact: Callable[..., Artifact]) -> None:
+    payload = norms_payload(2.5, 2.2, 2.4, 2.6, 2.7, 2.8, 2.9, 3.0)
     _, norms, relative, cosine, second, fourth = activation_norms.pictures(save_artifact("n", payload), LABELS)
     assert isinstance(norms, Lines)
     assert norms.x == ("2", "4")
     assert {s.name: s.values[0] for s in norms.series} == {
+        "25th percentile": 2.2,
         "50th percentile": 2.4,
+        "75th percentile": 2.6,
+        "90th percentile": 2.7,
+        "95th percentile": 2.8,
         "99th percentile": 2.9,
         "mean": 2.5,
         "maximum": 3.0,
@@ -286,11 +298,10 @@ def test_weight_amplification(save_artifact: Callable[..., Artifact]) -> None:
 def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -> None:
     nothing: dict[str, Any] = {"layer": 2, "layers": 4, "norm_reference": 1.0, "steering": []}
     nothing["positions"] = [{"position": "text:0", "difference_norm": 0.0, "relative_norm": 0.0, "lens": {"base": []}}]
-    none: dict[str, Any] = {"texts": 1, "layer_count": 8, "rows": []}
     empty: list[tuple[Any, dict[str, Any], str]] = [
         (kl, kl_payload((["a", "b"], [0.0, 0.0])), "exactly the same probabilities"),
         (adl, nothing, "exactly zero"),
-        (activation_norms, {**none, "layers": [{"layer": 2, "difference": {"max": 0.0}}]}, "exactly zero"),
+        (activation_norms, norms_payload(*[0.0] * 8), "exactly zero"),
         (PCA, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
         (diff_mining, {"top_k": 9, "layer": 3, "sets": {"text": mined(0.0)}}, "the same logits"),
         (weight_amplification, {"identical": True}, "nothing to amplify"),
