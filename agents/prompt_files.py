@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -22,15 +23,22 @@ def prompt_text(name: str) -> str:
     return (_PROMPTS / f"{name}.md").read_text(encoding="utf-8").strip()
 
 
-def family_hint(family: str) -> str:
+def family_hint(family: str, more: Mapping[str, str] | None = None) -> str:
     """What the hint ``family`` tells of a family of organisms.
 
+    Args:
+        family: The family.
+        more: Family -> its text, of families beside those of this package.
+
     Raises:
-        ValueError: For a family without such a text.
+        MendableError: For a family without such a text.
     """
-    kinds = hinted_families()
+    kinds = hinted_families() | dict(more or {})
     if family not in kinds:
-        raise MendableError(f"there is no hint for family {family!r}; known: {', '.join(kinds)}")
+        raise MendableError(
+            f"there is no hint for family {family!r}; known: {', '.join(kinds)}. "
+            "A rubric of yours gives one in its field hint"
+        )
     return Template(prompt_text("hint_family")).substitute(kind=kinds[family])
 
 

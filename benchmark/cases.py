@@ -11,7 +11,7 @@ from typing import get_args
 from diffbench.agents.artifacts import reading_tools, spending_tools
 from diffbench.agents.kinds import AgentKind
 from diffbench.agents.prompt_files import family_hint, hinted_families
-from diffbench.graders.rubric import check_rubric
+from diffbench.graders.rubric import check_rubric, rubric_hints
 from diffbench.methods.registry import config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.weights import require_weights
@@ -243,12 +243,13 @@ def _hint(organism: Organism, conditions: Conditions) -> str:
         return ""
     if conditions.hints != FAMILY_HINT:
         return f"You are told this much: {conditions.hints.strip()}"
-    family: str = organism.spec.family
+    family, more = organism.spec.family, rubric_hints()
     if organism.spec.is_control:
-        others = {other.spec.family for other in load_suite(organism.suite)} & {*hinted_families()}
+        hinted = {*hinted_families(), *more}
+        others = hinted & {other.spec.family for other in load_suite(organism.suite)}
         drawn = random.Random(f"{conditions.seed}|{organism.id}|hint")
         family = drawn.choice(sorted(others or hinted_families()))
-    return family_hint(family)
+    return family_hint(family, more)
 
 
 def _no_repeats(what: str, names: Sequence[str]) -> None:

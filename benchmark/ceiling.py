@@ -13,6 +13,8 @@ from inspect_ai.scorer import SampleScore
 from inspect_ai.util import EarlyStop
 from pydantic import JsonValue
 
+from ..records.errors import MendableError
+
 __all__ = ["CaseUsage", "RunCeiling", "RunCeilingReached", "price_of"]
 
 _FREE = ("none/", "keyless/", "organism/")
@@ -47,11 +49,11 @@ class RunCeiling:
             judges: Models that grade besides those bound to roles.
 
         Raises:
-            ValueError: For a ceiling that nothing could be spent below.
+            MendableError: For a ceiling that nothing could be spent below.
         """
         for name, value in {"run_tokens": tokens, "run_cost": cost, "cost": case_cost}.items():
             if value is not None and value <= 0:
-                raise ValueError(f"{name} is {value}; it is above 0, or left out for no ceiling")
+                raise MendableError(f"{name} is {value}; it is above 0, or left out for no ceiling")
         self._tokens = tokens
         self._cost = cost
         self._priced = cost is not None or case_cost is not None
@@ -63,14 +65,14 @@ class RunCeiling:
         """Refuse a ceiling in dollars where a price is not known.
 
         Raises:
-            ValueError: Naming the models.
+            MendableError: Naming the models.
         """
         bound = (task.model_roles or {}).values()
         roles = [role.model for given in bound for role in (given if isinstance(given, list) else [given])]
         models = dict.fromkeys([task.model, *roles, *self._judges])
         unknown = [name for name in models if not name.startswith(_FREE) and price_of(name) is None]
         if self._priced and unknown:
-            raise ValueError(
+            raise MendableError(
                 f"a ceiling in dollars needs the prices of all models; not known: {', '.join(unknown)}; give them with "
                 "--model-cost-config prices.yaml"
             )

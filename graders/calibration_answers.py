@@ -8,6 +8,7 @@ import re
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..models.weights import cache_folder
+from ..records.errors import MendableError
 from ..records.grades import JudgeGrade
 
 __all__ = ["AnswerFile"]
@@ -28,7 +29,7 @@ class AnswerFile:
         """Read what an earlier run left.
 
         Raises:
-            ValueError: If a whole line of it is no answer.
+            MendableError: If a whole line of it is no answer.
         """
         name = re.sub(r"[^\w.-]+", "_", judge)
         self.path = cache_folder() / "calibrations" / f"{name}.jsonl"
@@ -39,7 +40,7 @@ class AnswerFile:
             try:
                 line = _Line.model_validate_json(text)
             except ValidationError as error:
-                raise ValueError(f"{self.path}: line {number} is no answer; delete the file to ask again") from error
+                raise MendableError(f"{self.path}: line {number} is no answer; delete the file to ask again") from error
             if line.given.judge == judge:
                 self._known[line.prompt, line.given.repeat] = line.given
         if cut_off:  # the run was stopped while it wrote

@@ -15,7 +15,7 @@ from inspect_ai.model import Model
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ..organisms.suites import find_organism
-from ..records.errors import unknown_name
+from ..records.errors import MendableError, unknown_name
 from ..records.finding import Finding, Verdict
 from ..records.grades import Grade, JudgeGrade
 from .calibration_answers import AnswerFile
@@ -153,7 +153,7 @@ def load_calibration(rubric: str) -> Calibration:
     """The shipped entries of the rubric called ``rubric``.
 
     Raises:
-        ValueError: For an unknown name (says the close ones) or a broken file (says what is wrong in which entry).
+        MendableError: For an unknown name (says the close ones) or a broken file (says what is wrong in which entry).
     """
     known = list_calibrations()
     if rubric not in known:
@@ -165,21 +165,23 @@ def read_calibration(path: Path) -> Calibration:
     """Read and check one file of entries.
 
     Raises:
-        ValueError: Naming file, entry, field, what is wrong and what to do.
+        MendableError: Naming file, entry, field, what is wrong and what to do.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+        raise MendableError(f"{path}: not YAML: {error}") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: a calibration set is a mapping with rubric and entries, not {type(data).__name__}")
+        raise MendableError(
+            f"{path}: a calibration set is a mapping with rubric and entries, not {type(data).__name__}"
+        )
     try:
         calibration = Calibration.model_validate(data)
     except ValidationError as error:
         lines = [f"  {_place(e['loc'], data)}: {_message(e)}" for e in error.errors()]
-        raise ValueError(f"{path}: not a valid calibration set\n" + "\n".join(lines)) from error
+        raise MendableError(f"{path}: not a valid calibration set\n" + "\n".join(lines)) from error
     if calibration.rubric != path.stem:
-        raise ValueError(f"{path}: rubric is {calibration.rubric!r}; it must equal the file's name {path.stem!r}")
+        raise MendableError(f"{path}: rubric is {calibration.rubric!r}; it must equal the file's name {path.stem!r}")
     for entry in calibration.entries:
         _check_organism(path, calibration.rubric, entry)
     return calibration
@@ -210,10 +212,10 @@ async def grade_entries(
         kept: Takes each answer as it comes; what it has already is not asked again.
 
     Raises:
-        ValueError: For fewer than one repeat.
+        MendableError: For fewer than one repeat.
     """
     if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; ask about each entry at least once")
+        raise MendableError(f"repeats is {repeats}; ask about each entry at least once")
     asked = [(c.rubric, entry, repeat) for c in calibrations for entry in c.entries for repeat in range(repeats)]
     prompts = {(c.rubric, entry.id): prompt_of(entry) for c in calibrations for entry in c.entries}
     answers: dict[int, Answer] = {}
@@ -242,9 +244,9 @@ def _check_organism(path: Path, rubric: str, entry: CalibrationEntry) -> None:
     try:
         used = rubric_of(find_organism(entry.organism).spec).name
     except ValueError as error:
-        raise ValueError(f"{path}: entry {entry.id}: organism: {error}") from error
+        raise MendableError(f"{path}: entry {entry.id}: organism: {error}") from error
     if used != rubric:
-        raise ValueError(
+        raise MendableError(
             f"{path}: entry {entry.id}: organism {entry.organism} is graded by the rubric {used!r}, not {rubric!r}; "
             f"move the entry to {used}.yaml"
         )

@@ -74,13 +74,13 @@ def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Sco
         repeats: How often each judge is asked, with seeds 0, 1, ...; never answered from the cache.
 
     Raises:
-        ValueError: For fewer than one repeat, an empty list of judges, or a judge named twice.
+        MendableError: For fewer than one repeat, an empty list of judges, or a judge named twice.
     """
     names = [judges] if isinstance(judges, str) else judges
     if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; ask each judge at least once")
+        raise MendableError(f"repeats is {repeats}; ask each judge at least once")
     if names is not None and (not names or len(set(names)) < len(names)):
-        raise ValueError(
+        raise MendableError(
             f"judges is {names}; name each judge once (more votes of one judge: repeats=...), or give None"
         )
 

@@ -6,7 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
@@ -16,18 +16,8 @@ from .recipe import Recipe
 
 __all__ = ["Behaviour", "Family", "KeyFact", "OrganismSpec", "Probe", "load_spec", "load_specs"]
 
-Family = Literal[
-    "sdf",
-    "taboo",
-    "emergent_misalignment",
-    "preference",
-    "quirk",
-    "backdoor",
-    "domain",
-    "sandbagging",
-    "checkpoint",
-    "null",
-]
+Family = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
+"""Kind of finetuning. Which there are the rubrics say, shipped ones and a user's own: each names its families."""
 
 DEFAULT_VARIANT = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_\-]*")

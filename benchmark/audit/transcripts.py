@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...agents.brief import OVERVIEW_HEADING
 from ...organisms.suites import find_organism
 from ...records.case import organism_id_of
+from ...records.errors import MendableError
 from ...results.frame import LeftOut, Progress
 from ...results.logs import LogRefused, expected_samples, read_transcripts, unfinished
 from ...results.sources import open_sources
@@ -70,7 +71,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
 
     Raises:
         FileNotFoundError: For a path that does not exist.
-        ValueError: For a folder without logs; when no transcript at all could be read.
+        MendableError: For a folder without logs; when no transcript at all could be read.
     """
     leaks: list[Leak] = []
     left_out: list[LeftOut] = []
@@ -103,7 +104,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
                     left_out.append(LeftOut(source.name, None, note))
     if not organisms:
         reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in left_out)
-        raise ValueError("no transcript could be read\n" + (reasons or "  the logs hold no samples"))
+        raise MendableError("no transcript could be read\n" + (reasons or "  the logs hold no samples"))
     return Audit(tuple(leaks), len(organisms), texts, tuple(dict.fromkeys(organisms)), tuple(left_out))
 
 
@@ -116,11 +117,11 @@ def audit_transcript(
     """How many texts the investigator of one case was shown, and the leaks in them with their places, each once.
 
     Raises:
-        ValueError: When the metadata name no known organism, or there is no transcript.
+        MendableError: When the metadata name no known organism, or there is no transcript.
     """
     organism = organism_id_of(metadata)
     if organism is None:
-        raise ValueError("names no organism_id: not a case of this benchmark")
+        raise MendableError("names no organism_id: not a case of this benchmark")
     find_organism(organism)
     count, found = 0, dict[tuple[str, str, str], tuple[str, Hit]]()
     for shown in _shown(messages, events):
@@ -130,7 +131,7 @@ def audit_transcript(
         for hit in hits:
             found.setdefault((shown.where, hit.kind, hit.found.lower()), (shown.where, hit))
     if not count:
-        raise ValueError("no transcript: it ended before the investigator was shown anything, or it was left out")
+        raise MendableError("no transcript: it ended before the investigator was shown anything, or it was left out")
     return count, list(found.values())
 
 

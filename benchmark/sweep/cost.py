@@ -10,6 +10,7 @@ from inspect_ai.model import ModelCost, ModelInfo, get_model_info, set_model_inf
 from ...agents.kinds import kind_of
 from ...models.references import ApiModel
 from ...organisms.suites import find_organism
+from ...records.errors import MendableError
 from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR, is_keyless
 from ..ceiling import price_of
 from .file import Sweep
@@ -51,7 +52,7 @@ def register_prices(sweep: Sweep) -> None:
     """Tell Inspect the prices of the file, and that the keyless policies are free.
 
     Raises:
-        ValueError: When there is a cost limit and a model without a price.
+        MendableError: When there is a cost limit and a model without a price.
     """
     known = {name: ModelCost(**price.model_dump()) for name, price in sweep.prices.items()}
     models = (*sweep.models, *sweep.judges)
@@ -60,7 +61,7 @@ def register_prices(sweep: Sweep) -> None:
         set_model_info(name, info.model_copy(update={"cost": cost}))
     unpriced = sorted({name for name in models if price_of(name) is None})
     if sweep.limits.cost_limit is not None and unpriced:
-        raise ValueError(
+        raise MendableError(
             f"limits.cost_limit needs a price for each model; there is none for {', '.join(unpriced)}: add "
             "input, output, input_cache_write and input_cache_read (US dollars for a million tokens) under prices"
         )

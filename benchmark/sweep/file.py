@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field
 
 from ...agents.kinds import kind_of
 from ...models.references import Frozen
-from ...records.errors import unknown_name
+from ...records.errors import MendableError, unknown_name
 from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
 from ..diffing import diffing
 
@@ -145,20 +145,20 @@ def load_sweep(path: Path) -> Sweep:
     """Read and check a sweep file.
 
     Raises:
-        ValueError: Naming file, field, what is wrong and what to do.
+        MendableError: Naming file, field, what is wrong and what to do.
     """
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+        raise MendableError(f"{path}: not YAML: {error}") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: a sweep is a mapping with suites, methods, models and so on; see docs/sweeps.md")
+        raise MendableError(f"{path}: a sweep is a mapping with suites, methods, models and so on; see docs/sweeps.md")
     try:
         return Sweep.model_validate(data)
     except ValidationError as error:
         told = [(_place(e["loc"]), _message(e["type"], e["msg"], e["loc"])) for e in error.errors()]
         lines = dict.fromkeys(f"  {place}: {message}" for place, message in told)
-        raise ValueError(f"{path}: not a valid sweep (see docs/sweeps.md)\n" + "\n".join(lines)) from error
+        raise MendableError(f"{path}: not a valid sweep (see docs/sweeps.md)\n" + "\n".join(lines)) from error
 
 
 def task_defaults() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...records.errors import MendableError
 from ...records.names import GRADER_ROLE
 from ...results.logs import TASKS, damage
 from .file import task_defaults
@@ -86,7 +87,7 @@ def logs_of(folder: Path) -> list[Logged]:
     """The logs in a folder; none when there is no folder yet.
 
     Raises:
-        ValueError: For a file that cannot be read.
+        MendableError: For a file that cannot be read.
     """
     from inspect_ai.log import list_eval_logs, read_eval_log, read_eval_log_sample_summaries
 
@@ -100,7 +101,7 @@ def logs_of(folder: Path) -> list[Logged]:
             found.append(_logged(path, header, read_eval_log_sample_summaries(info)))
         except damage() as error:
             why = f"{type(error).__name__}: {error}"
-            raise ValueError(f"{path}: no readable log ({why}); move it away, its cases will run again") from error
+            raise MendableError(f"{path}: no readable log ({why}); move it away, its cases will run again") from error
     return found
 
 

@@ -13,6 +13,7 @@ from inspect_ai import Task
 from inspect_ai.model import GenerateConfig
 
 from ...agents.kinds import kind_of
+from ...records.errors import MendableError
 from ...records.names import KEYLESS_INVESTIGATOR
 from ...results.logs import TASKS
 from ..cases import ALL, MissingArtifactsError, select_methods, select_organisms
@@ -88,7 +89,7 @@ def make_plan(file: Path, folder: Path) -> Plan:
         folder: Where the logs of this sweep are, or will be.
 
     Raises:
-        ValueError: For a bad file; for a log in the folder that is not of this sweep: says what differs.
+        MendableError: For a bad file; for a log in the folder that is not of this sweep: says what differs.
         FileNotFoundError: When weights that queries need are missing; says how to get them.
     """
     sweep = load_sweep(file)
@@ -98,7 +99,7 @@ def make_plan(file: Path, folder: Path) -> Plan:
         _require_same(logs, wanted)
         jobs = tuple(_built(part) for job in wanted for part in _parts(job, logs))
     except ValueError as error:
-        raise ValueError(f"{file}: {error}") from error
+        raise MendableError(f"{file}: {error}") from error
     missing = tuple(dict.fromkeys(pair for job in jobs for pair in job.missing))
     return Plan(file, folder, sweep, jobs, logs, left_out, missing)
 
@@ -178,7 +179,7 @@ def _require_same(logs: Sequence[Logged], wanted: Sequence[Job]) -> None:
     """Refuse logs that the sweep would not make: a folder's sweep may grow, not change.
 
     Raises:
-        ValueError: Naming the logs and what differs.
+        MendableError: Naming the logs and what differs.
     """
     wrong: dict[str, list[str]] = {}
     for log in logs:
@@ -191,7 +192,7 @@ def _require_same(logs: Sequence[Logged], wanted: Sequence[Job]) -> None:
             f"\n  {told} ({names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''})"
             for told, names in wrong.items()
         )
-        raise ValueError(
+        raise MendableError(
             f"logs of the folder are not of this sweep:{listed}\nA sweep may grow (more suites, organisms, methods, "
             "agents, models, values of conditions, epochs), and then runs what is new; put back what was changed or "
             "removed, or give the changed sweep a folder of its own with --log-dir"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ...methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
+from ...records.errors import MendableError
 from ...records.finding import Finding
 from ...records.names import EVIDENCE_READER, KEYLESS_GRADER, unqualified
 from ...results.schema import CONTROL_FAMILY
@@ -96,12 +97,12 @@ def methods_tables(frame: pd.DataFrame) -> list[MethodsTable]:
     """One table a suite, of the rows of a grades frame whose agent is the keyless evidence reader.
 
     Raises:
-        ValueError: When the frame holds no such rows.
+        MendableError: When the frame holds no such rows.
     """
     read = frame[(frame["agent"].map(unqualified) == EVIDENCE_READER) & (frame["method"] != BLACKBOX)]
     if read.empty:
         agents = ", ".join(sorted(set(frame["agent"]))) or "none"
-        raise ValueError(
+        raise MendableError(
             f"the logs hold no grades of the agent {EVIDENCE_READER} (agents: {agents}); make them with: "
             f"inspect eval benchmark/diffing.py -T agent={EVIDENCE_READER} -T organisms=all"
         )

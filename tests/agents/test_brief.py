@@ -4,12 +4,12 @@ import hashlib
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from diffbench.agents.brief import brief
 from diffbench.agents.prompt_files import family_hint, hinted_families, prompt_hashes
-from diffbench.organisms.spec import Family
+from diffbench.graders.rubric import list_rubrics, load_rubric
 from diffbench.tools.case import CaseState
 
 
@@ -67,11 +67,12 @@ def test_a_hint_stands_below_the_framing(make_case: Callable[..., CaseState]) ->
 
 
 def test_every_family_but_controls_has_a_hint_of_its_own() -> None:
-    families = {family for family in get_args(Family) if family != "null"}
+    families = {family for name in list_rubrics() for family in load_rubric(name).families} - {"null"}
     assert set(hinted_families()) == families
     assert len({family_hint(family) for family in families}) == len(families)
     with pytest.raises(ValueError, match="no hint for family 'null'; known: backdoor"):
         family_hint("null")
+    assert family_hint("heat", {"heat": "warm words"}).endswith("it is of this kind: warm words.")
 
 
 def test_every_prompt_file_has_a_hash() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from diffbench.graders.rubric import list_rubrics, load_rubric, read_rubric, rubric_of
 from diffbench.organisms.suites import list_suites, load_suite
+from diffbench.records.errors import MendableError
 
 SPECS = [organism.spec for suite in list_suites() for organism in load_suite(suite)]
 GRADES = "\n".join(f"### Grade {grade}\nwords" for grade in range(1, 6))
@@ -52,7 +54,7 @@ def test_a_rubric_for_another_family_is_refused() -> None:
         (GRADES, "front matter"),
         ("---\nname: [\n---\n" + GRADES, "not YAML"),
         ("---\n- a\n---\n" + GRADES, "mapping"),
-        (FRONT.replace("families: [sdf]", "families: [sfd]") + GRADES, "families.0"),
+        (FRONT.replace("families: [sdf]", "families: [S D F]") + GRADES, "families.0"),
         (FRONT.replace("title", "titel") + GRADES, "titel"),
         (FRONT.replace("mine", "yours") + GRADES, "must equal"),
         (FRONT + GRADES.replace("### Grade 4", "### Grade four"), "Grade 1"),
@@ -64,6 +66,42 @@ def test_broken_files_are_named_with_what_is_wrong(tmp_path: Path, text: str, pr
     with pytest.raises(ValueError, match=problem) as error:
         read_rubric(path)
     assert str(path) in str(error.value)
+
+
+def test_rubrics_of_a_users_folder_stand_beside_the_shipped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder, name in zip(folders, ("mine", "yours"), strict=True):
+        folder.mkdir()
+        text = FRONT.replace("name: mine", f"name: {name}").replace("[sdf]", f"[sdf, family_{name}]")
+        (folder / f"{name}.md").write_text(text + GRADES)
+    shipped = set(list_rubrics())
+    monkeypatch.setenv("DIFFBENCH_RUBRICS", os.pathsep.join(map(str, folders)))
+    assert set(list_rubrics()) == shipped | {"mine", "yours"}
+    spec = SPECS[0].model_copy(update={"family": "family_yours", "rubric": "yours"})
+    assert rubric_of(spec).families == ("sdf", "family_yours")
+    with pytest.raises(MendableError, match=r"unknown rubric 'yuors'; did you mean yours\?"):
+        load_rubric("yuors")
+    with pytest.raises(MendableError, match="rubric 'mine' is for sdf, family_mine, not for family 'family_yours'"):
+        rubric_of(spec.model_copy(update={"rubric": "mine"}))
+
+
+@pytest.mark.parametrize("name", ["sdf", "mine"])
+def test_a_rubric_name_that_is_taken_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / f"{name}.md").write_text(FRONT + GRADES)
+    monkeypatch.setenv("DIFFBENCH_RUBRICS", os.pathsep.join(map(str, folders)))
+    with pytest.raises(MendableError, match=rf"there is already a rubric '{name}'"):
+        load_rubric("taboo")
+
+
+def test_a_folder_of_rubrics_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFBENCH_RUBRICS", str(tmp_path / "gone"))
+    with pytest.raises(MendableError, match=r"DIFFBENCH_RUBRICS names .*gone, which is no folder; create it or unset"):
+        list_rubrics()
 
 
 def test_a_sound_file_is_read(tmp_path: Path) -> None:
