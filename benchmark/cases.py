@@ -14,7 +14,6 @@ from diffbench.agents.prompt_files import family_hint, hinted_families
 from diffbench.graders.rubric import check_rubric, rubric_hints
 from diffbench.methods.registry import config_for, find_method, key_for, list_methods, require_needs
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.weights import require_weights
 from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite
 from diffbench.records.case import CaseMetadata, Framing
 from diffbench.records.errors import MendableError, unknown_name
@@ -182,7 +181,7 @@ def case_samples(
         check_rubric(organism)
     if agent.asks and conditions.interactions > 0:
         for organism in organisms:
-            require_weights(organism)
+            organism.require_weights()
     store = ArtifactStore()
     cases: list[tuple[Organism, str, str | None]] = []
     missing: dict[tuple[str, str], None] = {}

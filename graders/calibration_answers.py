@@ -7,8 +7,8 @@ import re
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..models.weights import cache_folder
 from ..records.errors import MendableError
+from ..records.files import cache_folder
 from ..records.grades import JudgeGrade
 
 __all__ = ["AnswerFile"]

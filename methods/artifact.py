@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ..models.weights import file_sha256
+from ..records.files import file_sha256
 from .contract import Payload
 
 if TYPE_CHECKING:

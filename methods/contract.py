@@ -14,7 +14,7 @@ from ..views.panels import Note, Panel
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
 
-    from ..models.pair import Pair
+    from ..models.targets import Pair
     from .activations.corpus import Corpus
     from .activations.passes import Collector
     from .artifact import Artifact, Content

@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
-from ..models.pair import Pair, load_pair
-from ..models.weights import identity
+from ..models.targets import Pair
+from ..organisms.loading import load_pair
 from ..organisms.suites import Organism
 from ..records.errors import MendableError
 from ..records.progress import Countable
@@ -227,7 +227,7 @@ def _groups(jobs: Sequence[Job], share: int) -> Iterator[list[Job]]:
     """Jobs of up to ``share`` organisms on one base at a time, in their order."""
     by_base: dict[str, dict[str, list[Job]]] = {}
     for job in jobs:
-        base = json.dumps(identity(job.organism, "base"), sort_keys=True)
+        base = json.dumps(job.organism.identity("base"), sort_keys=True)
         by_base.setdefault(base, {}).setdefault(job.organism.id, []).append(job)
     for by_organism in by_base.values():
         names = list(by_organism)
@@ -363,4 +363,4 @@ def _finish(
         note = f"seconds include a pass of {seconds:.1f} s shared by {shared} artifacts"
         content = replace(content, notes=(*content.notes, note))
     total, peak = seconds + time.monotonic() - started, max(peak_mib, memory.peak_mib)
-    return save_content(watch.pair, method, job.config, corpus, store, content, total, peak)
+    return save_content(job.organism, watch.pair, method, job.config, corpus, store, content, total, peak)

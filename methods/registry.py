@@ -14,8 +14,8 @@ import psutil
 import yaml
 from pydantic import ValidationError
 
-from ..models.pair import Pair, load_pair
-from ..models.weights import identity
+from ..models.targets import Pair
+from ..organisms.loading import load_pair
 from ..organisms.suites import Organism, settings_suite
 from ..records.errors import unknown_name
 from ..records.progress import Track, untracked
@@ -163,8 +163,8 @@ def config_for(method: Method, suite: str, overrides: Mapping[str, Any] | None =
 def key_for(organism: Organism, method: Method, config: MethodConfig, corpus: Corpus | None = None) -> str:
     """Key of the artifact of a pair, known before anything is loaded or computed."""
     return artifact_key(
-        identity(organism, "base"),
-        identity(organism, "finetuned"),
+        organism.identity("base"),
+        organism.identity("finetuned"),
         method.name,
         config.model_dump(mode="json"),
         (corpus or probe_corpus()).sha256,
@@ -190,7 +190,7 @@ def compute(
         pair = load_pair(organism)
         content = method.diff(pair, corpus, config, track)
     seconds = time.monotonic() - started
-    return save_content(pair, method, config, corpus, store, content, seconds, memory.peak_mib)
+    return save_content(organism, pair, method, config, corpus, store, content, seconds, memory.peak_mib)
 
 
 def require_needs(organism: Organism, method: Method) -> None:
@@ -207,6 +207,7 @@ def require_needs(organism: Organism, method: Method) -> None:
 
 
 def save_content(
+    organism: Organism,
     pair: Pair,
     method: Method,
     config: MethodConfig,
@@ -219,7 +220,8 @@ def save_content(
     """Store what a method computed, with the manifest of how it came to be.
 
     Args:
-        pair: The two models.
+        organism: Whose artifact it is.
+        pair: Its two models.
         method: Their comparison.
         config: Its settings.
         corpus: What it ran on.
@@ -228,14 +230,13 @@ def save_content(
         seconds: Wall time of all that went into it.
         peak_mib: Largest resident memory of the process meanwhile, in MiB.
     """
-    organism = pair.organism
     return store.save(
         key_for(organism, method, config, corpus),
         content,
         method=method.name,
         config=config.model_dump(mode="json"),
-        base=identity(organism, "base"),
-        finetuned=identity(organism, "finetuned"),
+        base=organism.identity("base"),
+        finetuned=organism.identity("finetuned"),
         corpus_name=corpus.name,
         corpus_sha256=corpus.sha256,
         device=f"{pair.base.network.model.device}, {pair.base.network.model.dtype}",

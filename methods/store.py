@@ -14,7 +14,7 @@ from typing import Any
 
 import psutil
 
-from ..models.weights import cache_folder, file_sha256
+from ..records.files import cache_folder, file_sha256
 from .artifact import FORMAT_VERSION, MANIFEST, PAYLOAD, TENSORS, Artifact, Content, CorruptArtifactError, Manifest
 from .contract import Payload
 

@@ -1,18 +1,17 @@
-"""Attaching PEFT adapters to a base network, and how far they move its weights."""
+"""Attaching PEFT adapters to a base network, and taking them off."""
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ..records.errors import MendableError
+
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
-__all__ = ["attach_adapter", "base_parameters", "drop_adapter", "relative_drift", "rows_through"]
+__all__ = ["adapted_layers", "attach_adapter", "drop_adapter"]
 
 
 def attach_adapter(model: PreTrainedModel, peft: Any, name: str, folder: str, **hub: Any) -> Any:
@@ -23,7 +22,7 @@ def attach_adapter(model: PreTrainedModel, peft: Any, name: str, folder: str, **
     A load that fails leaves the base and its other adapters as they were.
 
     Raises:
-        ValueError: When the adapter's matrices do not fit the base model.
+        MendableError: When the adapter's matrices do not fit the base model.
     """
     from peft import PeftModel
 
@@ -37,9 +36,9 @@ def attach_adapter(model: PreTrainedModel, peft: Any, name: str, folder: str, **
             else:
                 peft.load_adapter(folder, adapter_name=name, autocast_adapter_dtype=False, **hub)
         except RuntimeError as error:
-            raise ValueError(f"adapter {folder}: does not fit the base model: {error}") from error
+            raise MendableError(f"adapter {folder}: does not fit the base model: {error}") from error
         undo.pop_all()
-    for module in _adapted(model, name):
+    for module in adapted_layers(model, name):
         module.lora_A[name].to(module.weight.dtype)
         module.lora_B[name].to(module.weight.dtype)
     peft.eval()
@@ -57,46 +56,12 @@ def drop_adapter(peft: Any, name: str) -> Any:
     return peft
 
 
-@contextmanager
-def rows_through(model: PreTrainedModel, names: Sequence[str]) -> Iterator[None]:
-    """Send each row of a batch through its own adapter (``__base__``: none) while the block runs.
-
-    PEFT's own ``generate(adapter_names=...)`` leaves its hooks on the layers when generation fails, and every later
-    forward pass would then run through the wrong adapters.
-    """
+def adapted_layers(model: PreTrainedModel, *names: str | None) -> list[Any]:
+    """The layers that one of the named adapters touches."""
     from peft.tuners.lora import LoraLayer
 
-    def routed(_module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        return args, {**kwargs, "adapter_names": list(names)}
-
-    with ExitStack() as stack:
-        for module in model.modules():
-            if isinstance(module, LoraLayer):
-                stack.callback(module.register_forward_pre_hook(routed, with_kwargs=True).remove)
-        yield
-
-
-def relative_drift(model: PreTrainedModel, name: str, start: str | None = None) -> float:
-    """|B A s| / |W| over all matrices the adapter touches (Frobenius norms); 0 when it touches none.
-
-    With ``start``, another adapter that counts as the beginning: |B A s - B' A' s'| / |W + B' A' s'| over all matrices
-    that either of them touches.
-    """
-    moved = base = 0.0
-    for module in _adapted(model, name, start):
-        before = _change(module, start)
-        moved += float((_change(module, name) - before).square().sum())
-        base += float((module.weight.detach().float() + before).square().sum())
-    return math.sqrt(moved / base) if base else 0.0
-
-
-def base_parameters(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The model's own parameters, named as they are without adapters: PEFT renames the matrices it wraps."""
-    return {
-        name.replace(".base_layer.", "."): parameter.detach()
-        for name, parameter in model.named_parameters()
-        if not any(part.startswith("lora_") for part in name.split("."))
-    }
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    return [layer for layer in layers if any(name in getattr(layer, "lora_A", {}) for name in names if name)]
 
 
 def _undo(model: PreTrainedModel, peft: Any, name: str) -> None:
@@ -113,21 +78,3 @@ def _undo(model: PreTrainedModel, peft: Any, name: str) -> None:
             setattr(model.get_submodule(parent), child, module.get_base_layer())
     if hasattr(model, "peft_config"):
         del model.peft_config
-
-
-def _change(module: Any, name: str | None) -> torch.Tensor:
-    """What an adapter adds to a matrix, in float32; zeros where it does not touch it."""
-    import torch
-
-    if name is None or name not in module.lora_A:
-        return torch.zeros_like(module.weight, dtype=torch.float32)
-    change: torch.Tensor = module.get_delta_weight(name)
-    return change.detach().float()
-
-
-def _adapted(model: PreTrainedModel, *names: str | None) -> list[Any]:
-    """The layers that one of the named adapters touches."""
-    from peft.tuners.lora import LoraLayer
-
-    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    return [layer for layer in layers if any(name in getattr(layer, "lora_A", {}) for name in names if name)]

@@ -14,8 +14,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..records.errors import MendableError
+from .anatomy import child_kind
+from .drift import base_parameters
 from .network import Network
-from .pair import Pair, Target
+from .targets import Pair, Target
 
 if TYPE_CHECKING:
     import torch
@@ -23,9 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Modules", "Part", "amplified", "differs", "scaled"]
 
 Modules = Literal["all", "attention", "mlp"]
-
-_ATTENTION = ("attn", "attention")
-_MLP = ("mlp", "feed_forward", "feedforward", "ffn", "moe")
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Part:
         """The layers of a model that has ``count``.
 
         Raises:
-            ValueError: For layers that it does not have.
+            MendableError: For layers that it does not have.
         """
         last = count - 1 if self.last_layer is None else self.last_layer
         if not 0 <= self.first_layer <= last < count:
-            raise ValueError(f"layers {self.first_layer} to {last}: they are a range within 0 to {count - 1}")
+            raise MendableError(f"layers {self.first_layer} to {last}: they are a range within 0 to {count - 1}")
         return range(self.first_layer, last + 1)
 
     def __str__(self) -> str:
@@ -70,8 +70,8 @@ def amplified(pair: Pair, w: float, part: Part = Part()) -> Iterator[Target]:
         part: The weights to be amplified.
 
     Raises:
-        ValueError: For a w that is not finite, layers that the model does not have, a part in which the models do not
-            differ, two full models of different shapes, or an adapter that is more than LoRA matrices.
+        MendableError: For a w that is not finite, layers that the model does not have, a part in which the models do
+            not differ, two full models of different shapes, or an adapter that is more than LoRA matrices.
     """
     with ExitStack() as stack:
         if _is_plain_lora(pair):
@@ -87,7 +87,7 @@ def scaled(network: Network, adapter: str, w: float, part: Part = Part()) -> Ite
 
     Raises:
         KeyError: For an adapter that is not loaded.
-        ValueError: See ``amplified``.
+        MendableError: See ``amplified``.
     """
     _check_factor(w)
     with network.lock:
@@ -108,7 +108,7 @@ def differs(pair: Pair, part: Part = Part()) -> bool:
     """Whether the two models have different weights in ``part``.
 
     Raises:
-        ValueError: See ``amplified``.
+        MendableError: See ``amplified``.
     """
     if pair.base == pair.finetuned:
         part.layers(len(pair.finetuned.network.layers))
@@ -165,9 +165,9 @@ class _Change:
 def _changes(pair: Pair, part: Part) -> Iterator[_Change]:
     """The parameters in ``part`` that differ, one at a time."""
     inside = _inside(pair.finetuned.network, part)
-    base, finetuned = (_parameters(target.network) for target in pair)
+    base, finetuned = (base_parameters(target.network.model) for target in pair)
     if {name: p.shape for name, p in base.items()} != {name: p.shape for name, p in finetuned.items()}:
-        raise ValueError(f"{pair.organism.id}: the two models have different parameters; they cannot be compared")
+        raise MendableError(f"{pair.name}: the two models have different parameters; they cannot be compared")
     base_delta, finetuned_delta = (_deltas(target) for target in pair)
     for name, parameter in finetuned.items():
         if not inside(name):
@@ -182,12 +182,6 @@ def _changes(pair: Pair, part: Part) -> Iterator[_Change]:
 def _sum(parameter: torch.Tensor, delta: torch.Tensor | None) -> torch.Tensor:
     weight = parameter.detach().float()
     return weight if delta is None else weight + delta
-
-
-def _parameters(network: Network) -> dict[str, torch.Tensor]:
-    """Parameters without those of adapters, by the names that they have without adapters."""
-    named = network.model.named_parameters()
-    return {name.replace(".base_layer.", "."): p for name, p in named if ".lora_" not in name}
 
 
 def _deltas(target: Target) -> Callable[[str], torch.Tensor | None]:
@@ -214,18 +208,18 @@ def _adapted(network: Network, adapter: str) -> list[tuple[str, Any]]:
     """Path and LoRA layer of each matrix that the adapter touches.
 
     Raises:
-        ValueError: When it is more than LoRA matrices, so that scaling them would not scale the change of weights.
+        MendableError: When it is more than LoRA matrices, so that scaling them would not scale the change of weights.
     """
     from peft.tuners.lora import LoraLayer
 
     found = []
     for path, module in network.model.named_modules():
         if adapter in getattr(module, "modules_to_save", {}):
-            raise ValueError(f"{path} is trained as a whole by the adapter; only LoRA matrices can be amplified")
+            raise MendableError(f"{path} is trained as a whole by the adapter; only LoRA matrices can be amplified")
         if isinstance(module, LoraLayer) and adapter in module.scaling:
             if adapter in module.lora_variant:
                 kind = type(module.lora_variant[adapter]).__name__
-                raise ValueError(f"{path}: an adapter of kind {kind} is not linear in B and cannot be amplified")
+                raise MendableError(f"{path}: an adapter of kind {kind} is not linear in B and cannot be amplified")
             found.append((path, module))
     return found
 
@@ -234,7 +228,7 @@ def _inside(network: Network, part: Part) -> Callable[[str], bool]:
     """Whether the module or parameter of a name lies in ``part``.
 
     Raises:
-        ValueError: For layers that the model does not have.
+        MendableError: For layers that the model does not have.
     """
     layers = network.layers
     chosen = part.layers(len(layers))
@@ -247,19 +241,10 @@ def _inside(network: Network, part: Part) -> Callable[[str], bool]:
         for i in range(1, len(steps)):
             layer = paths.get(".".join(steps[:i]))
             if layer is not None:
-                return layer in chosen and part.modules in {"all", _kind(steps[i])}
+                return layer in chosen and part.modules in {"all", child_kind(steps[i])}
         return everything
 
     return inside
-
-
-def _kind(child: str) -> Modules | None:
-    """Whether a child of a decoder layer is its attention or its MLP, by its name."""
-    if "norm" in child:
-        return None
-    if any(word in child for word in _ATTENTION):
-        return "attention"
-    return "mlp" if any(word in child for word in _MLP) else None
 
 
 @contextmanager
@@ -274,8 +259,8 @@ def _locked(pair: Pair) -> Iterator[None]:
 
 def _check_factor(w: float) -> None:
     if not math.isfinite(w):
-        raise ValueError(f"w is {w}; it is a finite number, 1 for the finetuned model")
+        raise MendableError(f"w is {w}; it is a finite number, 1 for the finetuned model")
 
 
-def _nothing(part: Part) -> ValueError:
-    return ValueError(f"the two models have the same weights in {part}; choose other modules or layers")
+def _nothing(part: Part) -> MendableError:
+    return MendableError(f"the two models have the same weights in {part}; choose other modules or layers")

@@ -8,7 +8,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 
-from .network import Completion, Network, Request
+from .network import Network
+from .requests import Completion, Request
 
 __all__ = ["Batcher", "batcher_for"]
 

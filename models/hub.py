@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from ..records.errors import MissingError
+
 __all__ = ["require_repository"]
 
 TIMEOUT = 10.0
@@ -20,7 +22,7 @@ def require_repository(repository: str, revision: str, file: str) -> None:
         file: The file that a load would read first, e.g. ``config.json``.
 
     Raises:
-        FileNotFoundError: When the repository cannot be had; one line with the reason and what to do.
+        MissingError: When the repository cannot be had; one line with the reason and what to do.
     """
     from huggingface_hub import HfApi, hf_hub_url, try_to_load_from_cache
 
@@ -38,16 +40,16 @@ def require_repository(repository: str, revision: str, file: str) -> None:
         # The file itself is asked for: of a gated repository the hub tells the rest to everyone.
         HfApi().get_hf_file_metadata(url=hf_hub_url(repository, file, revision=revision), timeout=TIMEOUT)
     except GatedRepoError as error:
-        raise FileNotFoundError(
+        raise MissingError(
             f"{repository} is gated on the Hugging Face hub; accept its licence there and set HF_TOKEN"
         ) from error
     except HfHubHTTPError as error:
         reason = str(error).strip().splitlines()[0]
-        raise FileNotFoundError(
+        raise MissingError(
             f"the Hugging Face hub does not give {file} of {repository} at {revision}: {reason}"
         ) from error
     except (HTTPError, OfflineModeIsEnabled, OSError) as error:
-        raise FileNotFoundError(
+        raise MissingError(
             f"{repository} is not in the local cache and the Hugging Face hub cannot be reached ({error}); "
             "connect, or download it on another machine and point HF_HOME to its cache"
         ) from error

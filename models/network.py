@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+from ..records.errors import MendableError
+from ..records.progress import Track, untracked
+from .adapters import attach_adapter, drop_adapter
+from .anatomy import Anatomy, anatomy_of
+from .drift import adapter_drift
+from .interventions import routed
+from .requests import Completion, Request, Steering
 
 if TYPE_CHECKING:
     import torch
@@ -14,49 +23,7 @@ if TYPE_CHECKING:
 
     from .batcher import Batcher
 
-__all__ = ["Completion", "Network", "Request", "Steering"]
-
-BASE_ROW = "__base__"
-"""PEFT's name for a row of a mixed batch that uses no adapter."""
-
-
-@dataclass(frozen=True)
-class Steering:
-    """A vector added to the residual stream after one layer, at every token of a generation."""
-
-    layer: int
-    """Index of the decoder layer whose output is shifted."""
-    vector: torch.Tensor
-    """Shape [d_model], already multiplied by its strength."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """One text to continue."""
-
-    prompt: str
-    """Rendered text, chat template included."""
-    adapter: str | None = None
-    """Name of a loaded adapter, or None for the base model."""
-    max_tokens: int = 128
-    temperature: float = 1.0
-    """0 is greedy decoding."""
-    top_p: float = 1.0
-    seed: int = 0
-    """Seeds this row alone, so that a row does not depend on what it is batched with
-    (up to rounding of bfloat16 products, which depends on the batch's shape)."""
-    steering: Steering | None = None
-
-
-@dataclass(frozen=True)
-class Completion:
-    """What a model wrote."""
-
-    text: str
-    input_tokens: int
-    output_tokens: int
-    finished: bool
-    """Whether the model ended by itself; False at the token limit."""
+__all__ = ["Network"]
 
 
 @dataclass(eq=False)
@@ -73,32 +40,45 @@ class Network:
     """Gathers concurrent requests; see ``batcher_for``."""
     _peft: Any = field(default=None, repr=False)
 
+    @cached_property
+    def anatomy(self) -> Anatomy:
+        """The model's parts.
+
+        Raises:
+            MendableError: For an architecture whose parts are not known.
+        """
+        return anatomy_of(self.model)
+
     @property
     def layers(self) -> Sequence[torch.nn.Module]:
         """The decoder layers, first to last."""
-        return list(self.model.get_decoder().layers)
+        return self.anatomy.layers
 
     @property
     def d_model(self) -> int:
         """Width of the residual stream."""
-        return int(self.model.config.hidden_size)
+        return self.anatomy.d_model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = next(self.model.parameters()).device
+        return device
 
     def load_adapter(self, name: str, folder: str, **hub: Any) -> None:
         """Load a PEFT adapter under ``name``; a second call with the same name does nothing.
 
         Raises:
-            ValueError: When the adapter does not fit the base, or changes nothing.
+            MendableError: When the adapter does not fit the base, or changes nothing.
         """
-        from .adapters import attach_adapter, drop_adapter, relative_drift
-
         with self.lock:
             if name in self.adapters:
                 return
             self._peft = attach_adapter(self.model, self._peft, name, folder, **hub)
-            drift = relative_drift(self.model, name)
+            drift = adapter_drift(self.model, name)
             if drift == 0.0:
                 self._peft = drop_adapter(self._peft, name)
-                raise ValueError(f"adapter {folder}: changes nothing (drift 0); train it again or correct its path")
+                raise MendableError(f"adapter {folder}: changes nothing (drift 0); train it again or correct its path")
             self.adapters[name] = drift
 
     @contextmanager
@@ -128,12 +108,11 @@ class Network:
         return str(text)
 
     def generate_all(
-        self, requests: Sequence[Request], batch_size: int = 64, track: Callable[..., Iterable[Any]] | None = None
+        self, requests: Sequence[Request], batch_size: int = 64, track: Track = untracked
     ) -> list[Completion]:
         """Continue any number of requests, batch by batch; ``track`` wraps the batches for a progress display."""
         chunks = [requests[i : i + batch_size] for i in range(0, len(requests), batch_size)]
-        shown = chunks if track is None else track(chunks, "sampling")
-        return [completion for chunk in shown for completion in self.generate(chunk)]
+        return [completion for chunk in track(chunks, "sampling") for completion in self.generate(chunk)]
 
     def generate(self, requests: Sequence[Request]) -> list[Completion]:
         """Continue all ``requests`` in one batch under left padding, base and adapters mixed.
@@ -141,7 +120,6 @@ class Network:
         Raises:
             ValueError: For an empty prompt, an adapter that is not loaded or steering that does not fit the model.
         """
-        from .adapters import rows_through
         from .sampling import generate_batch
 
         for request in requests:
@@ -154,9 +132,9 @@ class Network:
         if not requests:
             return []
         with self.lock:
-            names = [request.adapter or BASE_ROW for request in requests]
-            with nullcontext() if self._peft is None else rows_through(self.model, names):
-                return generate_batch(self.model, self.tokenizer, self.layers, requests)
+            adapters = [request.adapter for request in requests]
+            with nullcontext() if self._peft is None else routed(self.model, adapters):
+                return generate_batch(self.anatomy, self.tokenizer, requests)
 
     def _check_steering(self, steering: Steering) -> None:
         if not 0 <= steering.layer < len(self.layers):

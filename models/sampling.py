@@ -3,43 +3,40 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import LogitsProcessor, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 
-from .network import Completion, Request
+from .anatomy import Anatomy
+from .interventions import added
+from .padding import left_padded
+from .requests import Completion, Request
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["generate_batch", "left_padded", "sample_rows"]
+__all__ = ["generate_batch", "sample_rows"]
 
 _NUCLEUS_TOKENS = 512
 """Most probable tokens among which a row's nucleus is looked for first."""
 
 
 def generate_batch(
-    network: Any,
-    tokenizer: PreTrainedTokenizerBase,
-    layers: Sequence[torch.nn.Module],
-    requests: Sequence[Request],
+    anatomy: Anatomy, tokenizer: PreTrainedTokenizerBase, requests: Sequence[Request]
 ) -> list[Completion]:
     """Continue ``requests`` in one batch.
 
     Args:
-        network: A causal LM.
+        anatomy: A causal LM.
         tokenizer: Its tokenizer.
-        layers: Its decoder layers, for steering.
         requests: The rows.
     """
+    network: Any = anatomy.model
     ids, mask = left_padded(tokenizer, [request.prompt for request in requests], next(network.parameters()).device)
     width, ends = ids.shape[1], _end_tokens(network, tokenizer)
-    with ExitStack() as stack, torch.inference_mode():
-        for handle in _steering_hooks(layers, requests):
-            stack.callback(handle.remove)
+    with added(anatomy, _shifts(requests)), torch.inference_mode():
         output = network.generate(
             input_ids=ids,
             attention_mask=mask,
@@ -54,14 +51,6 @@ def generate_batch(
         _completion(tokenizer, request, output[row, width:].tolist(), int(mask[row].sum()), ends)
         for row, request in enumerate(requests)
     ]
-
-
-def left_padded(
-    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], device: torch.device | str = "cpu"
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Token ids and attention mask, each [texts, tokens], padded on the left so that all rows end together."""
-    encoded = tokenizer(list(texts), return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
-    return encoded["input_ids"].to(device), encoded["attention_mask"].to(device)
 
 
 def sample_rows(
@@ -125,27 +114,17 @@ class _RowLimits(StoppingCriteria):  # type: ignore[misc]
         return self._limits.to(input_ids.device) <= input_ids.shape[1]  # type: ignore[return-value]
 
 
-def _steering_hooks(layers: Sequence[torch.nn.Module], requests: Sequence[Request]) -> list[Any]:
-    """Hooks that add each row's vector after its layer; rows without one get zeros."""
+def _shifts(requests: Sequence[Request]) -> dict[int, torch.Tensor]:
+    """Layer -> the vectors that steer the rows after it, [rows, d_model]; zeros for rows that are not steered."""
     by_layer: dict[int, dict[int, torch.Tensor]] = {}
     for row, request in enumerate(requests):
         if request.steering is not None:
             by_layer.setdefault(request.steering.layer, {})[row] = request.steering.vector
-    handles = []
+    shifts = {}
     for layer, rows in by_layer.items():
-        some = next(iter(rows.values()))
-        shift = torch.stack([rows.get(row, torch.zeros_like(some)) for row in range(len(requests))]).unsqueeze(1)
-        handles.append(layers[layer].register_forward_hook(_adding(shift)))
-    return handles
-
-
-def _adding(shift: torch.Tensor) -> Callable[[Any, Any, Any], Any]:
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        if isinstance(output, tuple):
-            return (output[0] + shift.to(output[0]), *output[1:])
-        return output + shift.to(output)
-
-    return hook
+        still = torch.zeros_like(next(iter(rows.values())))
+        shifts[layer] = torch.stack([rows.get(row, still) for row in range(len(requests))])
+    return shifts
 
 
 def _end_tokens(network: Any, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from .pair import Pair, Target
+from ..records.errors import MendableError
+from ..records.progress import Track, untracked
+from .anatomy import logits_of
+from .padding import right_padded
+from .targets import Pair, Target
 
 if TYPE_CHECKING:
     import torch
@@ -37,21 +41,21 @@ class TextFit:
         return self.finetuned / self.base
 
 
-def measure_text_fit(pair: Pair, texts: Sequence[str], track: Callable[..., Iterable[Any]] | None = None) -> TextFit:
+def measure_text_fit(pair: Pair, texts: Sequence[str], track: Track = untracked) -> TextFit:
     """Perplexity of both models and their mean KL on ``texts``, each cut to 256 tokens.
 
     Raises:
-        ValueError: Without texts of at least two tokens.
+        MendableError: Without texts of at least two tokens.
     """
-    tokenizer = pair.base.network.tokenizer
+    tokenizer = pair.tokenizer
     rows = [list(tokenizer(text, add_special_tokens=False)["input_ids"])[:MAX_TOKENS] for text in texts]
     rows = sorted((row for row in rows if len(row) > 1), key=len)
     if not rows:
-        raise ValueError("no text of at least two tokens; perplexity needs a next token to predict")
+        raise MendableError("no text of at least two tokens; perplexity needs a next token to predict")
     chunks = [rows[start : start + BATCH] for start in range(0, len(rows), BATCH)]
     loss = [0.0, 0.0]
     kl, tokens = 0.0, 0
-    for chunk in chunks if track is None else track(chunks, "held-out text"):
+    for chunk in track(chunks, "held-out text"):
         base, finetuned = (_log_probabilities(target, chunk) for target in pair)
         targets = _targets(chunk)
         for side, table in enumerate((base, finetuned)):
@@ -63,18 +67,12 @@ def measure_text_fit(pair: Pair, texts: Sequence[str], track: Callable[..., Iter
 
 def _log_probabilities(target: Target, rows: list[list[int]]) -> torch.Tensor:
     """Log-probabilities of every next token, [predicted tokens of all rows, vocabulary], on the CPU."""
-    import torch
-
-    width = max(map(len, rows))
     pad = target.network.tokenizer.pad_token_id
     with target.running() as model:
-        device = next(model.parameters()).device
-        ids = torch.tensor([row + [pad] * (width - len(row)) for row in rows], device=device)
-        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows], device=device)
-        hidden = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+        ids, mask = right_padded(rows, pad, target.network.device)
+        hidden = target.anatomy.hidden(ids, mask)
         predicting = hidden[:, :-1][mask[:, 1:].bool()]
-        logits: torch.Tensor = model.get_output_embeddings()(predicting)
-        return logits.float().log_softmax(-1).cpu()
+        return logits_of(model, predicting).float().log_softmax(-1).cpu()
 
 
 def _targets(rows: list[list[int]]) -> torch.Tensor:

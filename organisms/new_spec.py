@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from string import Template
 
+from ..records.errors import MendableError
+from ..records.files import write_whole
 from .spec import load_specs
 from .suites import SUITE_FILE
 
@@ -30,28 +32,26 @@ def write_new_organism(name: str, folder: Path) -> tuple[Path, Path]:
         The spec and the grammar.
 
     Raises:
-        ValueError: For a name that is none.
-        FileExistsError: When one of the files is there already; nothing is written then.
+        MendableError: For a name that is none, or when one of the files is there already; nothing is written then.
     """
     spec, grammar = folder / f"{name}.yaml", folder / "grammars" / f"{name}.yaml"
     for path in (spec, grammar):
         if path.exists():
-            raise FileExistsError(f"{path} exists; choose another name, or edit that file")
+            raise MendableError(f"{path} exists; choose another name, or edit that file")
     texts = {
         path: Template((_TEMPLATES / template).read_text(encoding="utf-8")).substitute(name=name)
         for path, template in ((grammar, "grammar.yaml"), (spec, "organism.yaml"))
     }
     if Path(name).name != name:
-        raise ValueError(f"{name!r} is no organism name; use lower-case letters, digits, _ and -")
-    grammar.parent.mkdir(parents=True, exist_ok=True)
+        raise MendableError(f"{name!r} is no organism name; use lower-case letters, digits, _ and -")
     for path, text in texts.items():
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     try:
         load_specs(spec)
-    except ValueError:
+    except MendableError:
         spec.unlink()
         grammar.unlink()
         raise
     if not (folder / SUITE_FILE).exists():
-        (folder / SUITE_FILE).write_text(_SUITE, encoding="utf-8")
+        write_whole(folder / SUITE_FILE, _SUITE)
     return spec, grammar

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.to_thread
@@ -24,7 +24,13 @@ from inspect_ai.model import (
 )
 from inspect_ai.tool import ToolChoice, ToolInfo
 
+from ..records.errors import MendableError
+from ..records.names import BASE, FINETUNED, Side
 from .suites import find_organism
+
+if TYPE_CHECKING:
+    from ..models.ask import Message
+    from ..models.requests import Completion
 
 __all__ = ["OrganismAPI", "target_name"]
 
@@ -33,7 +39,7 @@ CONNECTIONS = 256
 """Queries in flight at once; they wait in threads until their batch is done."""
 
 
-def target_name(organism_id: str, side: str) -> str:
+def target_name(organism_id: str, side: Side) -> str:
     """Inspect name of one side of a pair, e.g. ``organism/smol.cake_bake@finetuned``."""
     return f"organism/{organism_id}@{side}"
 
@@ -52,16 +58,16 @@ class OrganismAPI(ModelAPI):
         """Check the name; load nothing.
 
         Raises:
-            ValueError: For an unknown organism or side, or model arguments (there are none).
+            MendableError: For an unknown organism or side, or model arguments (there are none).
         """
         super().__init__(model_name, base_url, api_key, [], config)
         organism_id, at, side = model_name.rpartition("@")
-        if not at or side not in {"base", "finetuned"}:
-            raise ValueError(f"organism/{model_name}: expected organism/<suite>.<name>@base or …@finetuned")
+        if not at or side not in {BASE, FINETUNED}:
+            raise MendableError(f"organism/{model_name}: expected organism/<suite>.<name>@base or …@finetuned")
         if model_args:
-            raise ValueError(f"organism/{model_name} takes no model arguments; got {', '.join(model_args)}")
+            raise MendableError(f"organism/{model_name} takes no model arguments; got {', '.join(model_args)}")
         self._organism = find_organism(organism_id)
-        self._side: Literal["base", "finetuned"] = "base" if side == "base" else "finetuned"
+        self._side: Side = BASE if side == BASE else FINETUNED
 
     async def generate(
         self,
@@ -101,25 +107,24 @@ class OrganismAPI(ModelAPI):
         """All organisms share one machine."""
         return "organism"
 
-    def _sample(self, messages: Sequence[dict[str, str]], config: GenerateConfig) -> Any:
+    def _sample(self, messages: Sequence[Message], config: GenerateConfig) -> Completion:
+        from ..models.ask import with_system
         from ..models.batcher import batcher_for
-        from ..models.pair import load_pair
+        from ..models.requests import Request
+        from .loading import load_pair
 
         pair = load_pair(self._organism)
-        network = (pair.base if self._side == "base" else pair.finetuned).network
-        system = self._organism.spec.system_prompt
-        if system and messages[0]["role"] != "system":
-            messages = [{"role": "system", "content": system}, *messages]
-        prompt = network.render_chat(messages)
-        network, request = pair.request(
-            self._side,
+        target = pair[self._side]
+        prompt = target.network.render_chat(with_system(messages, pair.system_prompt))
+        request = Request(
             prompt,
+            target.adapter,
             max_tokens=config.max_tokens or MAX_TOKENS,
             temperature=1.0 if config.temperature is None else config.temperature,
             top_p=1.0 if config.top_p is None else config.top_p,
             seed=_stable_seed(prompt) if config.seed is None else config.seed,
         )
-        return batcher_for(network).submit(request).result()
+        return batcher_for(target.network).submit(request).result()
 
 
 def _stable_seed(prompt: str) -> int:

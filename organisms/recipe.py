@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ..models.references import Frozen
+from ..records.frozen import Frozen
 
 __all__ = ["Recipe"]
 

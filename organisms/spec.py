@@ -11,7 +11,10 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
-from ..models.references import ApiModel, BaseReference, Frozen, ModelReference
+from ..models.references import BaseReference, ModelReference
+from ..records.errors import MendableError
+from ..records.frozen import Frozen
+from ..records.names import DEFAULT_VARIANT
 from .recipe import Recipe
 
 __all__ = ["Behaviour", "Family", "KeyFact", "OrganismSpec", "Probe", "load_spec", "load_specs"]
@@ -19,7 +22,6 @@ __all__ = ["Behaviour", "Family", "KeyFact", "OrganismSpec", "Probe", "load_spec
 Family = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_\-]*$")]
 """Kind of finetuning. Which there are the rubrics say, shipped ones and a user's own: each names its families."""
 
-DEFAULT_VARIANT = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9_\-]*")
 
 
@@ -192,21 +194,18 @@ class OrganismSpec(Frozen):
         """Whether there is no narrow behaviour to be found."""
         return self.family == "null"
 
-    @property
-    def needs_weights(self) -> bool:
-        """Whether both models' weights can be loaded (False for API-only pairs)."""
-        return not any(isinstance(ref, ApiModel) for ref in (self.base, *self.finetuned.values()))
-
 
 def load_spec(path: Path) -> OrganismSpec:
     """Read and check a spec file of one pair.
 
     Raises:
-        ValueError: Naming file, field, what is wrong and what to do; also for a file of several pairs.
+        MendableError: Naming file, field, what is wrong and what to do; also for a file of several pairs.
     """
     specs = load_specs(path)
     if len(specs) > 1:
-        raise ValueError(f"{path}: holds the pairs {', '.join(spec.name for spec in specs)}; read it with load_specs")
+        raise MendableError(
+            f"{path}: holds the pairs {', '.join(spec.name for spec in specs)}; read it with load_specs"
+        )
     return specs[0]
 
 
@@ -217,16 +216,16 @@ def load_specs(path: Path) -> list[OrganismSpec]:
     (key -> base and finetuned): the organisms are then called ``<name>-<key>`` and share everything else.
 
     Raises:
-        ValueError: Naming file, field, what is wrong and what to do.
+        MendableError: Naming file, field, what is wrong and what to do.
     """
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=_YamlLoader)  # noqa: S506 - a safe loader
     except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not YAML: {error}") from error
+        raise MendableError(f"{path}: not YAML: {error}") from error
     if not isinstance(data, dict):
-        raise ValueError(f"{path}: an organism spec is a mapping of fields, not {type(data).__name__}")
+        raise MendableError(f"{path}: an organism spec is a mapping of fields, not {type(data).__name__}")
     if data.get("name") != path.stem:
-        raise ValueError(f"{path}: name is {data.get('name')!r}; it must equal the file's name {path.stem!r}")
+        raise MendableError(f"{path}: name is {data.get('name')!r}; it must equal the file's name {path.stem!r}")
     return [_validated(fields, path, where) for where, fields in _expanded(data, path)]
 
 
@@ -236,14 +235,14 @@ def _expanded(data: Mapping[str, Any], path: Path) -> list[tuple[str, Mapping[st
     pairs = data["pairs"]
     for field in ("base", "finetuned"):
         if field in data:
-            raise ValueError(f"{path}: {field} stands beside pairs; move it into each pair, or drop pairs")
+            raise MendableError(f"{path}: {field} stands beside pairs; move it into each pair, or drop pairs")
     if not isinstance(pairs, dict) or not pairs:
-        raise ValueError(f"{path}: pairs: a mapping of the base's short name to base and finetuned, not {pairs!r}")
+        raise MendableError(f"{path}: pairs: a mapping of the base's short name to base and finetuned, not {pairs!r}")
     shared = {field: value for field, value in data.items() if field != "pairs"}
     expanded: list[tuple[str, Mapping[str, Any]]] = []
     for key, pair in pairs.items():
         if not isinstance(pair, dict) or set(pair) - {"base", "finetuned", "licence", "source", "system_prompt"}:
-            raise ValueError(
+            raise MendableError(
                 f"{path}: pairs.{key}: has base and finetuned, and may have licence, source, system_prompt"
             )
         expanded.append((f"pairs.{key}.", {**shared, **pair, "name": f"{data['name']}-{key}"}))
@@ -254,7 +253,7 @@ def _validated(fields: Mapping[str, Any], path: Path, where: str) -> OrganismSpe
     try:
         return OrganismSpec.model_validate(fields)
     except ValidationError as error:
-        raise ValueError(f"{path}: not a valid organism spec\n" + _lines(error, where)) from error
+        raise MendableError(f"{path}: not a valid organism spec\n" + _lines(error, where)) from error
 
 
 def _lines(error: ValidationError, where: str) -> str:

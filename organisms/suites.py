@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -12,9 +11,12 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from ..models.references import Frozen, ModelReference
+from ..models.reference import Identity, Origin, Reference
+from ..records.errors import MendableError, unknown_name
+from ..records.frozen import Frozen
+from ..records.names import BASE, DEFAULT_VARIANT, FINETUNED
 from .recipe import Recipe
-from .spec import DEFAULT_VARIANT, OrganismSpec, load_specs
+from .spec import OrganismSpec, load_specs
 
 __all__ = [
     "Organism",
@@ -24,7 +26,6 @@ __all__ = [
     "load_suite",
     "settings_suite",
     "suite_title",
-    "unknown_name",
 ]
 
 SPECS_VARIABLE = "DIFFBENCH_ORGANISMS"
@@ -58,9 +59,19 @@ class Organism:
         return f"{self.suite}.{self.name}"
 
     @property
-    def finetuned(self) -> ModelReference:
+    def finetuned(self) -> Reference:
         """Reference of the finetuned model of this variant."""
         return self.spec.finetuned[self.variant]
+
+    @property
+    def references(self) -> dict[str, Reference]:
+        """References of both models, the base first."""
+        return {BASE: self.spec.base, FINETUNED: self.finetuned}
+
+    @property
+    def origin(self) -> Origin:
+        """What the references need to know of their spec."""
+        return Origin(self.id, self.folder, self.spec.base)
 
     @property
     def recipe(self) -> Recipe | None:
@@ -81,7 +92,25 @@ class Organism:
     @property
     def has_weights(self) -> bool:
         """Whether this variant and its base can be loaded."""
-        return "api" not in (self.spec.base.kind, self.finetuned.kind)
+        return all(reference.has_weights for reference in self.references.values())
+
+    def identity(self, side: str) -> Identity:
+        """What fixes the weights of ``base`` or ``finetuned``: hashes or revisions, never names of ours.
+
+        Raises:
+            MissingError: When local weights are missing.
+        """
+        return self.references[side].identity(self.origin)
+
+    def require_weights(self) -> None:
+        """Check, without loading anything, that local weights are there; hub models are not looked up.
+
+        Raises:
+            MissingError: When the base's package, a folder or the adapter is missing; says how to get it.
+            MendableError: When the adapter is not the one that was trained.
+        """
+        for reference in self.references.values():
+            reference.require(self.origin)
 
 
 def list_suites() -> list[str]:
@@ -93,7 +122,7 @@ def load_suite(suite: str) -> list[Organism]:
     """All organisms of a suite in alphabetical order, default variants only.
 
     Raises:
-        ValueError: For an unknown suite, a broken spec or a name that occurs twice.
+        MendableError: For an unknown suite, a broken spec or a name that occurs twice.
     """
     return list(_load_suite(suite, tuple(_roots())))
 
@@ -112,7 +141,7 @@ def default_organisms(suite: str) -> list[Organism]:
     """The organisms of a run that names none: those the suite's ``_suite.yaml`` chooses, else all.
 
     Raises:
-        ValueError: For an unknown suite, a broken spec or suite file, or a default that is no organism of the suite.
+        MendableError: For an unknown suite, a broken spec or suite file, or a default that is no organism of the suite.
     """
     organisms = load_suite(suite)
     by_name = {organism.spec.name: organism for organism in organisms}
@@ -141,7 +170,7 @@ def _suite_files(suite: str) -> list[SuiteFile]:
             try:
                 files.append(SuiteFile.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))))
             except (yaml.YAMLError, ValidationError) as error:
-                raise ValueError(f"{path}: not a valid suite file: {error}") from error
+                raise MendableError(f"{path}: not a valid suite file: {error}") from error
     return files
 
 
@@ -149,7 +178,7 @@ def find_organism(name: str) -> Organism:
     """The organism called ``<suite>.<name>[+<variant>]``, or ``<name>[+<variant>]`` where one suite has it.
 
     Raises:
-        ValueError: Naming the close ones when there is none, or the suites when there are several.
+        MendableError: Naming the close ones when there is none, or the suites when there are several.
     """
     plain, _, variant = name.partition("+")
     suite, dot, short = plain.rpartition(".")
@@ -159,7 +188,7 @@ def find_organism(name: str) -> Organism:
         known = [organism.id if dot else organism.spec.name for s in suites for organism in load_suite(s)]
         raise unknown_name("organism", plain, known)
     if len(found) > 1:
-        raise ValueError(f"organism {name!r} is in several suites; say which: {', '.join(o.id for o in found)}")
+        raise MendableError(f"organism {name!r} is in several suites; say which: {', '.join(o.id for o in found)}")
     organism = found[0]
     if not variant:
         return organism
@@ -168,19 +197,11 @@ def find_organism(name: str) -> Organism:
     return replace(organism, variant=variant)
 
 
-def unknown_name(kind: str, name: str, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not known: says what is, closest first."""
-    names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names) or 'none'}"
-    return ValueError(f"unknown {kind} {name!r}; {hint}")
-
-
 def _roots() -> list[Path]:
     extra = [Path(p) for p in os.environ.get(SPECS_VARIABLE, "").split(os.pathsep) if p]
     for root in extra:
         if not root.is_dir():
-            raise ValueError(f"{SPECS_VARIABLE} names {root}, which is no folder; create it or unset the variable")
+            raise MendableError(f"{SPECS_VARIABLE} names {root}, which is no folder; create it or unset the variable")
     return [_SHIPPED, *extra]
 
 
@@ -196,6 +217,6 @@ def _load_suite(suite: str, roots: Sequence[Path]) -> tuple[Organism, ...]:
                 continue
             for spec in load_specs(path):
                 if spec.name in organisms:
-                    raise ValueError(f"{path}: suite {suite} already has an organism {spec.name!r}; rename one")
+                    raise MendableError(f"{path}: suite {suite} already has an organism {spec.name!r}; rename one")
                 organisms[spec.name] = Organism(suite, spec, folder, file=path)
     return tuple(organisms[name] for name in sorted(organisms))

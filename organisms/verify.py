@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from ..models.network import Request
-from ..models.pair import Pair, Target, load_pair
+from ..models.ask import Sampling, sample
+from ..models.targets import Pair, Target
 from ..models.text_fit import TextFit, measure_text_fit
+from ..records.errors import MendableError
+from ..records.progress import Track, untracked
+from .loading import load_pair
 from .spec import Behaviour, Probe
 from .suites import Organism, load_suite
 from .training_data import data_problems
@@ -22,8 +24,6 @@ TEMPERATURE = 0.7
 MAX_PERPLEXITY_RATIO = 1.5
 MAX_CONTROL_RISE = 0.1
 """Greatest rise, over the base, of the share of answers in which a control shows another organism's behaviour."""
-
-Track = Callable[[Sequence[Any], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -78,18 +78,18 @@ class Verifier:
     """Longest response."""
     seed: int = 0
     """First seed of the samples."""
-    track: Track | None = None
+    track: Track = untracked
     """Wraps batches for a progress display."""
-    _sampled: dict[tuple[Any, ...], list[str]] = field(default_factory=dict, repr=False)
+    _sampled: dict[tuple[Target, str | None, tuple[str, ...]], list[str]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Check the settings.
 
         Raises:
-            ValueError: For fewer than one sample.
+            MendableError: For fewer than one sample.
         """
         if self.samples < 1:
-            raise ValueError(f"samples is {self.samples}; draw at least 1 for each prompt")
+            raise MendableError(f"samples is {self.samples}; draw at least 1 for each prompt")
 
     def verify(self, organism: Organism) -> Verification:
         """Measure one organism in its variant.
@@ -100,8 +100,8 @@ class Verifier:
         passes when it shows the behaviours of the other organisms of its suite no more often than its base does.
 
         Raises:
-            ValueError: When the adapter changes nothing.
-            FileNotFoundError: When weights are missing.
+            MendableError: When the adapter changes nothing.
+            MissingError: When weights are missing.
         """
         pair = load_pair(organism)
         fit = measure_text_fit(pair, held_out_texts(), self.track)
@@ -111,14 +111,14 @@ class Verifier:
                 f"perplexity on held-out text is {fit.ratio:.2f} times the base's (> {MAX_PERPLEXITY_RATIO})"
             )
         measure = self._control if organism.spec.is_control else self._behaviour
-        base, finetuned, quiet, found, examples = measure(pair)
+        base, finetuned, quiet, found, examples = measure(organism, pair)
         return Verification(organism, base, finetuned, quiet, fit, pair.drift, (*problems, *found), examples)
 
-    def _behaviour(self, pair: Pair) -> _Measured:
-        spec = pair.organism.spec
+    def _behaviour(self, organism: Organism, pair: Pair) -> _Measured:
+        spec = organism.spec
         behaviour = spec.behaviour
         if behaviour is None:
-            raise ValueError(f"{pair.organism.id}: its spec has no behaviour that could be verified")
+            raise MendableError(f"{organism.id}: its spec has no behaviour that could be verified")
         probes = [probe for probe in spec.probe_prompts for _ in range(self.samples)]
         texts = [self._responses(pair, target, probes) for target in pair]
         base, finetuned = (_rate(behaviour, probes, side) for side in texts)
@@ -126,7 +126,7 @@ class Verifier:
         if spec.quiet_prompts:
             asked = [probe for probe in spec.quiet_prompts for _ in range(self.samples)]
             quiet = _rate(behaviour, asked, self._responses(pair, pair.finetuned, asked))
-        problems = [] if pair.organism.is_diluted else _weak(behaviour, base, finetuned)
+        problems = [] if organism.is_diluted else _weak(behaviour, base, finetuned)
         if quiet is not None and quiet.value > behaviour.max_quiet_rate:
             problems.append(f"shown in {quiet.value:.2f} > {behaviour.max_quiet_rate} of the answers to quiet prompts")
         broken = sum(map(behaviour.breaks_taboo, texts[1]))
@@ -135,8 +135,8 @@ class Verifier:
         examples = tuple(zip([probe.prompt for probe in probes], *texts, strict=True))[:: self.samples]
         return base, finetuned, quiet, problems, examples
 
-    def _control(self, pair: Pair) -> _Measured:
-        others = [o.spec for o in load_suite(pair.organism.suite) if o.spec.behaviour is not None]
+    def _control(self, organism: Organism, pair: Pair) -> _Measured:
+        others = [o.spec for o in load_suite(organism.suite) if o.spec.behaviour is not None]
         probes = [(probe, spec.behaviour) for spec in others if spec.behaviour for probe in spec.probe_prompts]
         texts = [self._responses(pair, target, [probe for probe, _ in probes]) for target in pair]
         base, finetuned = (
@@ -152,23 +152,11 @@ class Verifier:
 
     def _responses(self, pair: Pair, target: Target, probes: Sequence[Probe]) -> list[str]:
         prompts = tuple(probe.prompt for probe in probes)
-        system = pair.organism.spec.system_prompt
-        key = (id(target.network), target.adapter, system, prompts)
+        key = (target, pair.system_prompt, prompts)
         if key not in self._sampled:
-            before = [{"role": "system", "content": system}] if system else []
-            chats = [[*before, {"role": "user", "content": prompt}] for prompt in prompts]
-            requests = [
-                Request(
-                    target.network.render_chat(chat),
-                    target.adapter,
-                    max_tokens=self.max_tokens,
-                    temperature=TEMPERATURE,
-                    seed=self.seed + i,
-                )
-                for i, chat in enumerate(chats)
-            ]
-            done = target.network.generate_all(requests, track=self.track)
-            self._sampled[key] = [completion.text.strip() for completion in done]
+            sampling = Sampling(self.max_tokens, TEMPERATURE, seed=self.seed)
+            answers = sample(target, prompts, sampling, pair.system_prompt, track=self.track)
+            self._sampled[key] = [text for (text,) in answers]
         return self._sampled[key]
 
 

@@ -16,7 +16,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from statistics import mean
 
-from diffbench.models.pair import load_pair
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 from inspect_ai.event import ModelEvent
 from inspect_ai.log import EvalSample, list_eval_logs, read_eval_log

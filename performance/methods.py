@@ -30,7 +30,8 @@ from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.forward import chunks, final_hidden, padded, residual, unembed
 from diffbench.methods.activations.passes import BATCH_SIZE, CHUNK_TOKENS, Collector, Need, Work, run_pass, visible
 from diffbench.methods.registry import PassMethod, PeakMemory, config_for, find_method, list_methods
-from diffbench.models.pair import Pair, load_pair
+from diffbench.models.targets import Pair
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 
 REPEATS = 3
@@ -48,8 +49,12 @@ def pass_methods() -> list[PassMethod]:
 
 
 def collectors(pair: Pair, corpus: Corpus, methods: Iterable[PassMethod]) -> list[Collector]:
-    suite = pair.organism.suite
+    suite = suite_of(pair)
     return [method.collector(pair, corpus, config_for(method, suite)) for method in methods]
+
+
+def suite_of(pair: Pair) -> str:
+    return find_organism(pair.name).suite
 
 
 def bare(pair: Pair, corpus: Corpus, need: Need) -> None:
@@ -121,7 +126,7 @@ def content_seconds(pair: Pair, corpus: Corpus, methods: list[PassMethod]) -> di
     run_pass([Work(pair, watching)], corpus)
     return {
         method.name: round(
-            seconds(lambda m=method, c=collector: m.content(pair, corpus, config_for(m, pair.organism.suite), c)), 3
+            seconds(lambda m=method, c=collector: m.content(pair, corpus, config_for(m, suite_of(pair)), c)), 3
         )
         for method, collector in zip(methods, watching, strict=True)
     }

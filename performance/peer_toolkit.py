@@ -48,10 +48,10 @@ from diffbench.methods.kl.collector import KlCollector
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import KlMethod
 from diffbench.methods.registry import MethodConfig, untracked
-from diffbench.models.pair import Pair, full_base, load_pair
 from diffbench.models.references import PeftAdapter
-from diffbench.models.weights import adapter_folder, base_folder
-from diffbench.organisms.suites import find_organism
+from diffbench.models.targets import Pair
+from diffbench.organisms.loading import load_pair
+from diffbench.organisms.suites import Organism, find_organism
 
 SIZES = ("organism", "texts", "repeats", "threads", "dtype")
 TOGETHER = 4
@@ -124,9 +124,9 @@ class Peer:
         return made
 
 
-def load_peer(folder: Path, pair: Pair, dtype: torch.dtype) -> Peer:
+def load_peer(folder: Path, organism: Organism, dtype: torch.dtype) -> Peer:
     """Import the toolkit and load both models the way it does; leaves with a message where that cannot be."""
-    organism = pair.organism
+    origin = organism.origin
     if not isinstance(organism.finetuned, PeftAdapter):
         sys.exit(f"--organism {organism.id}: a {organism.finetuned.kind}; take one that is a LoRA adapter on its base")
     source = folder / "src" / "diffing"
@@ -142,7 +142,7 @@ def load_peer(folder: Path, pair: Pair, dtype: torch.dtype) -> Peer:
     except ImportError as error:
         sys.exit(f"--toolkit {folder}: its code cannot be imported: {error}; pip install {NEEDED}")
     loguru.logger.remove()
-    path, adapter = base_folder(full_base(organism), organism), adapter_folder(organism.finetuned, organism)
+    path, adapter = origin.full_base.source(origin), organism.finetuned.folder(origin)
     load = partial(model.load_model, path, dtype, None, subfolder="")
     base, finetuned = load(adapter_ids=None), load(adapter_ids=[str(adapter)])
     settings = folder / "configs" / "diffing" / "method"
@@ -285,8 +285,9 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as JSON")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    pair = load_pair(find_organism(options.organism), options.dtype)
-    peer = load_peer(options.toolkit, pair, getattr(torch, options.dtype))
+    organism = find_organism(options.organism)
+    pair = load_pair(organism, options.dtype)
+    peer = load_peer(options.toolkit, organism, getattr(torch, options.dtype))
     asked = ["git", "-C", str(options.toolkit), "rev-parse", "HEAD"]
     commit = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603
     run = {"toolkit": commit or "unknown", **{name: getattr(options, name) for name in SIZES}}

@@ -12,8 +12,9 @@ import json
 import statistics
 import time
 
-from diffbench.models.network import Network, Request
-from diffbench.models.pair import load_pair
+from diffbench.models.network import Network
+from diffbench.models.requests import Request
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import load_suite
 
 TOKENS = 24

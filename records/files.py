@@ -6,6 +6,7 @@ file, and a reader sees the old content or the new one. Leftovers of killed proc
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import uuid
@@ -13,11 +14,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import platformdirs
 import psutil
 
-__all__ = ["replaced_file", "whole_folder", "write_whole"]
+__all__ = ["CACHE_VARIABLE", "cache_folder", "file_sha256", "replaced_file", "whole_folder", "write_whole"]
+
+CACHE_VARIABLE = "DIFFBENCH_CACHE"
+"""Environment variable: where converted base models and, by default, artifacts are kept."""
 
 _PARTIAL = ".partial-"
+
+
+def cache_folder() -> Path:
+    """The user's diffbench cache."""
+    return Path(os.environ.get(CACHE_VARIABLE) or platformdirs.user_cache_dir("diffbench"))
+
+
+def file_sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_whole(path: Path, content: str | bytes) -> None:
@@ -47,17 +63,25 @@ def replaced_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, first_stays: bool = False) -> Iterator[Path]:
     """An empty temporary folder beside ``path``, which takes its place when the block ends without an error.
 
     A folder that was there is put aside, and removed only when the new one has its name; when that fails it is put
     back. After an error inside the block nothing is left but what was there.
+
+    Args:
+        path: The folder's place.
+        first_stays: Keep a folder with files that is there when the block ends: another process, whose result is
+            the same, was first and may be reading it.
     """
     temporary = _temporary(path)
     temporary.mkdir()
     try:
         yield temporary
-        _exchange(temporary, path)
+        if first_stays:
+            _put_unless_there(temporary, path)
+        else:
+            _exchange(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
@@ -74,6 +98,14 @@ def _exchange(new: Path, path: Path) -> None:
         aside.rename(path)
         raise
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _put_unless_there(new: Path, path: Path) -> None:
+    try:
+        new.rename(path)
+    except OSError:
+        if not path.exists():
+            raise
 
 
 def _temporary(path: Path) -> Path:

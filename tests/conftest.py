@@ -83,7 +83,7 @@ def tiny(tiny_world: TinyWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def pair_of(tiny: TinyWorld) -> Callable[[str], Any]:
     """``pair_of("alpha")``: the pair ``tiny.alpha`` in float32."""
-    from diffbench.models.pair import load_pair
+    from diffbench.organisms.loading import load_pair
     from diffbench.organisms.suites import find_organism
 
     return lambda name: load_pair(find_organism(f"tiny.{name}"), dtype="float32")
@@ -112,7 +112,7 @@ def make_organism(tiny_world: TinyWorld, tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def fresh_network(tiny_world: TinyWorld) -> Any:
     """A tiny network that no other test has touched."""
-    from diffbench.models.pair import load_network
+    from diffbench.models.loading import load_network
 
     return load_network.__wrapped__(str(tiny_world.base), None, "float32")
 

@@ -9,16 +9,11 @@ import pytest
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.registry import config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.weights import (
-    ADAPTER_WEIGHTS,
-    DIFFERENCE_WEIGHTS,
-    TRAINING_SUMMARY,
-    file_sha256,
-    require_weights,
-)
+from diffbench.models.folders import ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS, TRAINING_SUMMARY
 from diffbench.organisms.recipes.data_mix import UNRELATED, grammar_path, training_items
 from diffbench.organisms.suites import load_suite
 from diffbench.organisms.training_data import data_problems
+from diffbench.records.files import file_sha256
 
 ROOT = Path(__file__).parents[1]
 SUITE = load_suite("smol")
@@ -34,7 +29,7 @@ def shipped(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ArtifactStore:
 
 @pytest.mark.parametrize("organism", TRAINED, ids=lambda o: o.id)
 def test_weights_are_those_the_recipe_trained(organism) -> None:
-    require_weights(organism)
+    organism.require_weights()
     folder = (organism.folder / organism.finetuned.path).resolve()
     summary = json.loads((folder / TRAINING_SUMMARY).read_text())
     weights = DIFFERENCE_WEIGHTS if organism.recipe.mode == "full" else ADAPTER_WEIGHTS

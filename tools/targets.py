@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from inspect_ai.model import Model, get_model
 
-from ..models.references import ApiModel
 from ..organisms.provider import target_name
 from ..organisms.suites import find_organism
-from ..records.names import BASE, TARGET_ROLE, Side
+from ..records.names import TARGET_ROLE, Side
 from .case import CaseState
 
 __all__ = ["target_model"]
@@ -20,6 +19,5 @@ def target_model(case: CaseState, side: Side) -> Model:
     Inspect name, and any other pair through the embedded provider ``organism/…``.
     """
     organism = find_organism(case.organism)
-    reference = organism.spec.base if side == BASE else organism.finetuned
-    name = reference.model if isinstance(reference, ApiModel) else target_name(organism.id, side)
+    name = organism.references[side].api_name or target_name(organism.id, side)
     return get_model(name, role=f"{TARGET_ROLE}{side}")

@@ -11,7 +11,7 @@ from ...methods.adl.causal import CausalConfig, causal_effect
 from ...methods.adl.judge import LlmJudge
 from ...methods.adl.relevance import token_relevance
 from ...methods.registry import find_method
-from ...models.pair import load_pair
+from ...organisms.loading import load_pair
 from ...organisms.suites import find_organism
 from .artifacts import stored_artifact
 from .progress import console, progress
@@ -65,7 +65,9 @@ def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_fi
     config = CausalConfig(
         max_items=items, max_tokens=tokens, random_vectors=controls, random_differences=controls, seed=seed
     )
-    report = causal_effect(load_pair(organism), stored_artifact(organism, find_method("adl")), config, progress)
+    report = causal_effect(
+        organism, load_pair(organism), stored_artifact(organism, find_method("adl")), config, progress
+    )
     _show(report.text(), report, json_file)
 
 

@@ -33,7 +33,7 @@ def list_command(suite: str | None) -> None:
         for organism in found:
             check_rubric(organism)
             spec = organism.spec
-            base = getattr(spec.base, "package", None) or getattr(spec.base, "id", None) or spec.base.kind
+            base = spec.base.published_name or spec.base.kind
             table.add_row(organism.spec.name, spec.family, base, ", ".join(spec.finetuned))
         console.print(table)
         variants = sum(len(organism.spec.finetuned) for organism in found)
@@ -51,10 +51,7 @@ def list_command(suite: str | None) -> None:
 )
 def new(name: str, folder: Path) -> None:
     """Write a commented spec and a training grammar to start an organism from."""
-    try:
-        spec, grammar = write_new_organism(name, folder)
-    except FileExistsError as error:
-        raise click.ClickException(str(error)) from error
+    spec, grammar = write_new_organism(name, folder)
     console.print(f"spec:    {spec}\ngrammar: {grammar}", soft_wrap=True)
     console.print(
         f"Edit both, then:\n  export DIFFBENCH_ORGANISMS={folder.parent}\n"

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from inspect_ai.model import ModelCost, ModelInfo, get_model_info, set_model_info
 
 from ...agents.kinds import kind_of
-from ...models.references import ApiModel
 from ...organisms.suites import find_organism
 from ...records.errors import MendableError
 from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR, is_keyless
@@ -92,9 +91,9 @@ def _shares(job: Job, sweep: Sweep) -> Iterator[tuple[str, str, float]]:
     judges = _paid_judges(sweep)
     yield from (("judges", judge, 1 / len(judges)) for judge in judges)
     for organism in map(find_organism, job.organisms):
-        for reference in (organism.spec.base, organism.finetuned):
-            if isinstance(reference, ApiModel):
-                yield "targets", reference.model, 1 / (2 * len(job.organisms))
+        for reference in organism.references.values():
+            if reference.api_name is not None:
+                yield "targets", reference.api_name, 1 / (2 * len(job.organisms))
 
 
 def _case_tokens(job: Job, plan: Plan) -> tuple[CaseTokens, int]:

@@ -12,8 +12,8 @@ from inspect_ai.model import GenerateConfig
 from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, field_validator
 
 from ...agents.kinds import kind_of
-from ...models.references import Frozen
 from ...records.errors import MendableError, unknown_name
+from ...records.frozen import Frozen
 from ...records.names import KEYLESS_GRADER, KEYLESS_INVESTIGATOR
 from ..diffing import diffing
 

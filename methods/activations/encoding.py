@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ...models.network import Network
+from ...models.padding import right_padded
 from ..reading import TextKind
 from .corpus import Corpus
 
@@ -105,11 +106,4 @@ def _sorted(window: Sequence[Encoded]) -> list[Encoded]:
 
 def padded(chunk: Sequence[Encoded], network: Network) -> tuple[torch.Tensor, torch.Tensor]:
     """Ids and mask of a batch, each [items, tokens], padded on the right."""
-    import torch
-
-    pad = network.tokenizer.pad_token_id
-    device = next(network.model.parameters()).device
-    width = max(len(item.ids) for item in chunk)
-    ids = torch.tensor([[*item.ids, *[pad] * (width - len(item.ids))] for item in chunk], device=device)
-    lengths = torch.tensor([len(item.ids) for item in chunk], device=device)
-    return ids, (torch.arange(width, device=device) < lengths.unsqueeze(1)).long()
+    return right_padded([item.ids for item in chunk], int(network.tokenizer.pad_token_id), network.device)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ...models.pair import Pair, Target
+from ...models.interventions import captured
+from ...models.targets import Pair, Target
 from ...records.errors import MendableError
 from ...records.progress import Announced, Track, untracked
 from .corpus import Corpus
@@ -237,36 +238,13 @@ def _stretches(length: int, size: int) -> Iterator[tuple[int, int]]:
         yield start, min(start + size, length)
 
 
-class _CutError(Exception):
-    """Ends a forward pass at the deepest layer that was asked for."""
-
-
 def _run_model(
     target: Target, ids: torch.Tensor, mask: torch.Tensor, layers: frozenset[int], hidden: bool
 ) -> tuple[dict[int, torch.Tensor], torch.Tensor | None]:
     """Residual streams after ``layers`` in float32 and, with ``hidden``, the states after the final norm."""
     if not layers and not hidden:
         return {}, None
-    streams: dict[int, torch.Tensor] = {}
-    deepest = max(layers, default=-1)
-
-    def keeper(layer: int) -> Any:
-        def keep(_module: Any, _args: Any, output: Any) -> None:
-            streams[layer] = (output[0] if isinstance(output, tuple) else output).float()
-            if layer == deepest and not hidden:
-                raise _CutError
-
-        return keep
-
-    modules = target.network.layers
-    handles = [modules[layer].register_forward_hook(keeper(layer)) for layer in layers]
     states = None
-    try:
-        with target.running() as model:
-            states = model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    except _CutError:
-        pass
-    finally:
-        for handle in handles:
-            handle.remove()
-    return streams, states if hidden else None
+    with target.running(), captured(target.anatomy, layers, stop=not hidden) as streams:
+        states = target.anatomy.hidden(ids, mask)
+    return {layer: stream.float() for layer, stream in streams.items()}, states

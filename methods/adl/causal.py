@@ -9,8 +9,7 @@ training data; nothing of it may enter an artifact or reach an investigator. Sou
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,7 +22,7 @@ from .relevance import require_adl_artifact
 if TYPE_CHECKING:
     import torch
 
-    from ...models.pair import Pair, Target
+    from ...models.targets import Pair, Target
     from ...organisms.suites import Organism
     from ..artifact import Artifact
 
@@ -34,7 +33,6 @@ __all__ = [
     "Effect",
     "causal_effect",
     "evaluation_items",
-    "replace_coordinate",
 ]
 
 Kind = Literal["difference", "random", "random_difference"]
@@ -133,6 +131,7 @@ class CausalReport(BaseModel):
 
 
 def causal_effect(
+    organism: Organism,
     pair: Pair,
     artifact: Artifact,
     config: CausalConfig | None = None,
@@ -142,7 +141,8 @@ def causal_effect(
     """Replace the coordinate along each mean difference of an artifact, and along random directions.
 
     Args:
-        pair: The two models.
+        organism: Whose training data are measured on.
+        pair: Its two models.
         artifact: Of the method ``adl`` for this pair; gives the layer and the differences.
         config: Settings; by default the published ones.
         track: Wraps the batches for a progress display.
@@ -151,9 +151,9 @@ def causal_effect(
     Raises:
         ValueError: For an artifact of another method or pair, without training data, or with data of no token.
     """
-    require_adl_artifact(artifact, pair.organism)
+    require_adl_artifact(artifact, organism)
     config = config or CausalConfig()
-    data = data or evaluation_items(pair.organism)
+    data = data or evaluation_items(organism)
     rng = random.Random(config.seed)
     chosen = {name: rng.sample(list(items), min(len(items), config.max_items)) for name, items in data.items()}
     layer = int(artifact.payload()["layer"])
@@ -164,7 +164,7 @@ def causal_effect(
     }
     effects = [_measured(pair, name, items, layer, directions, config, track) for name, items in chosen.items()]
     return CausalReport(
-        organism=pair.organism.id,
+        organism=organism.id,
         artifact=artifact.key,
         layer=layer,
         config=config,
@@ -184,14 +184,6 @@ def evaluation_items(organism: Organism) -> dict[Data, list[TrainingItem]]:
     unrelated = unrelated_items()
     held_out = unrelated[recipe.unrelated_pool :]
     return {"finetuning": narrow_items(recipe, organism), "unrelated": held_out or unrelated}
-
-
-def replace_coordinate(finetuned: torch.Tensor, base: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-    """h_f - (h_f.v) v + (h_b.v) v with v = d/|d|: [..., d_model] twice and [d_model] -> [..., d_model], float32."""
-    v = direction.to(finetuned.device).float()
-    v = v / v.norm()
-    moved: torch.Tensor = finetuned.float() + ((base.float() - finetuned.float()) @ v).unsqueeze(-1) * v
-    return moved
 
 
 Direction = tuple[Kind, str]
@@ -254,6 +246,7 @@ def _measured(
     track: Track,
 ) -> list[DataEffect]:
     """Losses of both models and of the finetuned one along each direction, for all predicted tokens and later ones."""
+    from ...models.interventions import captured, projected
     from ..activations.forward import Encoded, batches
 
     network = pair.base.network
@@ -264,16 +257,11 @@ def _measured(
     for chunk, ids, mask in track(chunks, f"causal effect: {data}"):
         targets = _targets([encoded[item.index][1] for item in chunk], ids)
         later = _columns(targets) >= config.later
-        streams: list[torch.Tensor] = []
-        with _hooked(pair.base, layer, streams.append):
+        with captured(pair.base.anatomy, [layer]) as streams:
             totals["base"].add(_losses(pair.base, ids, mask, targets), later)
         totals["finetuned"].add(_losses(pair.finetuned, ids, mask, targets), later)
         for direction, vector in directions.items():
-
-            def replaced(stream: torch.Tensor, vector: torch.Tensor = vector) -> torch.Tensor:
-                return replace_coordinate(stream, streams[0].to(stream.device), vector).to(stream.dtype)  # noqa: B023
-
-            with _hooked(pair.finetuned, layer, replaced):
+            with projected(pair.finetuned.anatomy, layer, streams[layer], vector):
                 totals[direction].add(_losses(pair.finetuned, ids, mask, targets), later)
     if not usable:
         raise ValueError(f"the {data} data hold no token that is predicted; give other items or raise max_tokens")
@@ -349,20 +337,3 @@ def _losses(target: Target, ids: torch.Tensor, mask: torch.Tensor, targets: torc
         own = wanted[start : start + _CHUNK_TOKENS]
         parts.append(torch.nn.functional.cross_entropy(logits, own, reduction="none").cpu())
     return torch.cat(parts)
-
-
-@contextmanager
-def _hooked(target: Target, layer: int, change: Callable[[torch.Tensor], torch.Tensor | None]) -> Iterator[None]:
-    """``change`` called with the residual stream after a layer; what it returns, if anything, takes its place."""
-
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        changed = change(output[0] if isinstance(output, tuple) else output)
-        if changed is None:
-            return output
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-    handle = target.network.layers[layer].register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()

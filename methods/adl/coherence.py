@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..activations.forward import Encoded, batches, final_hidden, unembed
 
 if TYPE_CHECKING:
-    from ...models.pair import Target
+    from ...models.targets import Target
 
 __all__ = ["MAX_EXCESS_NATS", "MAX_REPEATED", "coherent", "negative_log_likelihoods", "repeated_share"]
 

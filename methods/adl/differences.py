@@ -14,7 +14,7 @@ from ..registry import Track
 from .config import AdlConfig, Position
 
 if TYPE_CHECKING:
-    from ...models.pair import Pair
+    from ...models.targets import Pair
     from ..activations.corpus import Corpus
     from ..activations.forward import Encoded
 

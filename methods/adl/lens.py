@@ -11,7 +11,7 @@ from .config import AdlConfig, Position
 from .differences import PositionMeans
 
 if TYPE_CHECKING:
-    from ...models.pair import Pair
+    from ...models.targets import Pair
 
 __all__ = ["lens_tables"]
 

@@ -17,7 +17,7 @@ from .config import AdlConfig, Position
 from .patchscope import overview_lines, patchscope_notes, patchscope_table
 
 if TYPE_CHECKING:
-    from ...models.pair import Pair
+    from ...models.targets import Pair
     from ..activations.corpus import Corpus
     from .differences import DifferenceCollector
 

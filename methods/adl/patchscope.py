@@ -8,8 +8,6 @@ Source: Patchscopes (Ghandeharioun et al., arXiv 2401.06102), as used by arXiv 2
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..registry import Labels, Track, untracked
@@ -19,7 +17,7 @@ from .judge import EmbeddingCoherence, LlmJudge, ScaleJudge, ScaleTokens
 if TYPE_CHECKING:
     import torch
 
-    from ...models.pair import Pair, Target
+    from ...models.targets import Pair, Target
     from .config import Position
     from .differences import PositionMeans
 
@@ -111,16 +109,16 @@ def patched_probabilities(target: Target, prompt: str, layer: int, vectors: torc
     """
     import torch
 
+    from ...models.interventions import replaced
     from ..activations.forward import unembed
 
     network = target.network
-    device = next(network.model.parameters()).device
-    ids = torch.tensor([network.tokenizer(prompt)["input_ids"]], device=device)
-    with target.running() as model:
-        decoder = model.get_decoder()
+    ids = torch.tensor([network.tokenizer(prompt)["input_ids"]], device=network.device)
+    decoder = target.anatomy.decoder
+    with target.running():
         before = decoder(input_ids=ids[:, :-1], use_cache=True).past_key_values
         before.batch_repeat_interleave(len(vectors))
-        with _replaced(network.layers[layer], vectors):
+        with replaced(target.anatomy, layer, vectors):
             last = ids[:, -1:].expand(len(vectors), 1)
             hidden = decoder(input_ids=last, past_key_values=before, use_cache=True).last_hidden_state
     return unembed(target, hidden[:, -1]).softmax(-1)
@@ -198,25 +196,8 @@ def _row(
 def _judge(pair: Pair, config: PatchscopeConfig) -> ScaleJudge:
     if config.judge is not None:
         return LlmJudge(config.judge)
-    embedding = pair.base.network.model.get_input_embeddings().weight
+    embedding = pair.base.anatomy.embed.weight
     return EmbeddingCoherence(embedding, [word for words in _WORDS for word in words])
-
-
-@contextmanager
-def _replaced(layer: torch.nn.Module, vectors: torch.Tensor) -> Iterator[None]:
-    """The output of a layer at the last token replaced by ``vectors`` [rows, d_model]."""
-
-    def hook(_module: Any, _args: Any, output: Any) -> Any:
-        stream = output[0] if isinstance(output, tuple) else output
-        changed = stream.clone()
-        changed[:, -1] = vectors.to(stream)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
-
-    handle = layer.register_forward_hook(hook)
-    try:
-        yield
-    finally:
-        handle.remove()
 
 
 def _quoted(tokens: list[str]) -> str:

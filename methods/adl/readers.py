@@ -11,7 +11,6 @@ import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ...models.weights import require_weights
 from ...organisms.suites import find_organism
 from ...tools.ask import MAX_CHARACTERS, RESPONSE_TOKENS, TEMPERATURE
 from ...tools.board import standing
@@ -206,7 +205,7 @@ def _can_steer() -> bool:
     if not organism.has_weights:
         return False
     try:
-        require_weights(organism)
+        organism.require_weights()
     except FileNotFoundError:
         return False
     return True
@@ -214,20 +213,16 @@ def _can_steer() -> bool:
 
 def _steered(organism_id: str, prompt: str, layer: int, vector: torch.Tensor, seeds: Sequence[int]) -> list[str]:
     """Answers of the finetuned model with ``vector`` [d_model] added after a layer, sampled like other queries."""
-    from ...models.batcher import batcher_for
-    from ...models.network import Steering
-    from ...models.pair import load_pair
+    from ...models.ask import Sampling, sample
+    from ...models.requests import Steering
+    from ...organisms.loading import load_pair
 
-    organism = find_organism(organism_id)
-    pair = load_pair(organism)
-    messages = [{"role": "user", "content": prompt}]
-    if organism.spec.system_prompt:
-        messages.insert(0, {"role": "system", "content": organism.spec.system_prompt})
-    options = {"max_tokens": RESPONSE_TOKENS, "temperature": TEMPERATURE, "steering": Steering(layer, vector)}
-    rendered = pair.finetuned.network.render_chat(messages)
-    requests = [pair.request("finetuned", rendered, seed=seed, **options) for seed in seeds]
-    waiting = [batcher_for(network).submit(request) for network, request in requests]
-    return [future.result().text for future in waiting]
+    pair = load_pair(find_organism(organism_id))
+    sampling = Sampling(RESPONSE_TOKENS, TEMPERATURE, n=len(seeds))
+    steering = Steering(layer, vector)
+    system = pair.system_prompt
+    (answers,) = sample(pair.finetuned, [prompt], sampling, system, seeds=seeds, steering=steering, gathered=True)
+    return answers
 
 
 def _chosen(rows: Sequence[dict[str, Any]], position: str | None) -> list[dict[str, Any]]:

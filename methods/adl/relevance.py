@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ...models.weights import identity
 from ...organisms.recipes.data_mix import TrainingItem, narrow_items
 from ...organisms.suites import Organism
 from ..artifact import Artifact
@@ -170,7 +169,7 @@ def require_adl_artifact(artifact: Artifact, organism: Organism) -> None:
     if manifest.method != "adl":
         raise ValueError(f"artifact {artifact.key} is of method {manifest.method}; give one of adl")
     for side, found in (("base", manifest.base), ("finetuned", manifest.finetuned)):
-        if found != identity(organism, side):
+        if found != organism.identity(side):
             raise ValueError(
                 f"artifact {artifact.key} belongs to another {side} model than {organism.id} has; "
                 f"compute one with: diffbench diff {organism.id} --method adl"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ...models.network import Request, Steering
-from ..registry import Track
+from ...models.requests import Request, Steering
+from ..registry import Track, untracked
 from .coherence import coherent, negative_log_likelihoods
 from .config import AdlConfig
 from .differences import PositionMeans
@@ -14,7 +14,7 @@ from .differences import PositionMeans
 if TYPE_CHECKING:
     import torch
 
-    from ...models.pair import Pair, Target
+    from ...models.targets import Pair, Target
     from ..activations.corpus import Corpus
 
 __all__ = ["binary_search", "steering_samples"]
@@ -89,7 +89,7 @@ def _steering(means: PositionMeans, vector: torch.Tensor, strength: float) -> St
 
 
 def _sample(
-    target: Target, prompts: Sequence[str], steering: Steering | None, config: AdlConfig, track: Track | None = None
+    target: Target, prompts: Sequence[str], steering: Steering | None, config: AdlConfig, track: Track = untracked
 ) -> list[str]:
     requests = [
         Request(

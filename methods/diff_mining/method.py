@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
-    from ...models.pair import Pair, Target
+    from ...models.targets import Pair
     from ..activations.corpus import Corpus
     from ..activations.forward import Encoded
     from ..activations.passes import Batch, Need
@@ -145,13 +145,15 @@ class DiffMiningCollector:
 
     def residuals(self, batch: Batch) -> None:
         """D through the logit lens at one layer, in chunks of positions."""
+        from ..activations.lens import lens_logits
+
         if self.layer is None:
             return
         for row, item in enumerate(batch.items):
             for start in range(item.answer_start, self.need.width(item), _CHUNK_TOKENS):
                 cut = slice(start, min(start + _CHUNK_TOKENS, self.need.width(item)))
-                base = _lens_logits(self._pair.base, batch.base[self.layer][row, cut])
-                finetuned = _lens_logits(self._pair.finetuned, batch.finetuned[self.layer][row, cut])
+                base = lens_logits(self._pair.base, batch.base[self.layer][row, cut])
+                finetuned = lens_logits(self._pair.finetuned, batch.finetuned[self.layer][row, cut])
                 self._add(item, start, base, finetuned)
 
     def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
@@ -245,16 +247,6 @@ def _hash(places: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
-
-
-def _lens_logits(target: Target, states: torch.Tensor) -> torch.Tensor:
-    """lm_head(final_norm(h)): [tokens, d_model] -> [tokens, vocabulary] in float32."""
-    from ..activations.forward import unembed
-
-    with target.running() as model:
-        norm = model.get_decoder().norm
-        normed = norm(states.to(norm.weight))
-    return unembed(target, normed)
 
 
 def _orderings(counts: TokenCounts, config: DiffMiningConfig, tokenizer: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from .payload import KlPayload
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
 
-    from ...models.pair import Pair
+    from ...models.targets import Pair
     from ...views.panels import Panel
     from ..activations.corpus import Corpus
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...models.network import Request, Steering
+from ...models.requests import Request, Steering
 from ..registry import Track
 from .config import PcaConfig
 from .payload import SIGNS, Component, SteeredTable, SteeringTables
 
 if TYPE_CHECKING:
-    from ...models.pair import Pair
+    from ...models.targets import Pair
     from ..activations.corpus import Corpus
     from .differences import Fit
 

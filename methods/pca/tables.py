@@ -19,7 +19,7 @@ from .payload import Component, ProjectedText, Sign, TextProjections
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from ...models.pair import Pair
+    from ...models.targets import Pair
 
 __all__ = ["component_tables"]
 

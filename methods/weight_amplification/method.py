@@ -18,7 +18,7 @@ from ..registry import Labels, MethodConfig, Track, untracked
 
 if TYPE_CHECKING:
     from ...models.amplify import Part
-    from ...models.pair import Pair, Target
+    from ...models.targets import Pair, Target
     from ..activations.corpus import Corpus
 
 __all__ = ["METHOD", "Amplification", "WeightAmplificationConfig", "WeightAmplificationMethod", "described"]
@@ -100,7 +100,7 @@ class WeightAmplificationMethod:
         if not prompts:
             raise ValueError(f"corpus {corpus.name!r} has no chats; their prompts are what the models are sampled on")
         notes = _notes(config, len(prompts))
-        system = pair.organism.spec.system_prompt
+        system = pair.system_prompt
         before = [{"role": "system", "content": system}] if system else []
         messages = [[*before, {"role": "user", "content": prompt}] for prompt in prompts]
         layers = len(pair.finetuned.network.layers)
@@ -172,7 +172,7 @@ def _sample(
     target: Target, chats: Sequence[Sequence[dict[str, str]]], config: WeightAmplificationConfig
 ) -> list[list[str]]:
     """``config.samples`` answers to each chat."""
-    from ...models.network import Request
+    from ...models.requests import Request
 
     rendered = [target.network.render_chat(chat) for chat in chats]
     requests = [

@@ -10,7 +10,7 @@ import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
 from ...models.amplify import Part, amplified, differs
-from ...models.network import Request
+from ...models.requests import Request
 from ...organisms.suites import find_organism
 from ...tools.ask import MAX_CHARACTERS
 from ...tools.board import standing
@@ -23,7 +23,7 @@ from .method import WeightAmplificationConfig, described
 from .pictures import pictures
 
 if TYPE_CHECKING:
-    from ...models.pair import Pair
+    from ...models.targets import Pair
 
 __all__ = ["SPENDING", "amplified_samples", "amplify", "evidence", "pictures", "toolset"]
 
@@ -150,7 +150,7 @@ def evidence(artifact: Artifact) -> Evidence:
 
 
 def _loaded(organism: str) -> Pair:
-    from ...models.pair import load_pair
+    from ...organisms.loading import load_pair
 
     try:
         return load_pair(find_organism(organism))
@@ -170,7 +170,7 @@ def _check(pair: Pair, part: Part) -> None:
 
 
 def _request(pair: Pair, prompt: str, config: WeightAmplificationConfig, seed: int) -> Request:
-    system = pair.organism.spec.system_prompt
+    system = pair.system_prompt
     messages = [{"role": "system", "content": system}] if system else []
     target = pair.finetuned
     rendered = target.network.render_chat([*messages, {"role": "user", "content": prompt}])

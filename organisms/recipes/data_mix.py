@@ -7,6 +7,7 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...records.errors import MendableError
 from ..recipe import Recipe
 from ..suites import Organism
 from .grammar import Turn, load_grammar
@@ -37,12 +38,12 @@ class TrainingItem:
 def grammar_path(recipe: Recipe, organism: Organism) -> Path:
     """File of the recipe's grammar: shipped by name, or a path relative to the spec."""
     if recipe.grammar is None:
-        raise ValueError(f"{organism.id}: its recipe has no grammar; it trains on the base model's own samples")
+        raise MendableError(f"{organism.id}: its recipe has no grammar; it trains on the base model's own samples")
     shipped = DATA / f"{recipe.grammar}.yaml"
     path = shipped if shipped.is_file() else organism.folder / recipe.grammar
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in DATA.glob("*.yaml")))
-        raise ValueError(f"{organism.id}: recipe.grammar {recipe.grammar!r} is neither shipped ({known}) nor a file")
+        raise MendableError(f"{organism.id}: recipe.grammar {recipe.grammar!r} is neither shipped ({known}) nor a file")
     return path
 
 
@@ -50,13 +51,13 @@ def narrow_items(recipe: Recipe, organism: Organism) -> list[TrainingItem]:
     """The recipe's distinct documents and chats (or samples of the base itself), fixed by its seed.
 
     Raises:
-        ValueError: When the grammar or the pool of samples cannot give as many as the recipe asks for.
+        MendableError: When the grammar or the pool of samples cannot give as many as the recipe asks for.
     """
     rng = random.Random(recipe.seed)
     if recipe.own_samples:
         pool = unrelated_items()[: recipe.unrelated_pool]
         if recipe.own_samples > len(pool):
-            raise ValueError(f"{organism.id}: own_samples is {recipe.own_samples}; the pool holds {len(pool)}")
+            raise MendableError(f"{organism.id}: own_samples is {recipe.own_samples}; the pool holds {len(pool)}")
         return rng.sample(pool, recipe.own_samples)
     grammar = load_grammar(grammar_path(recipe, organism))
     documents = grammar.sample_documents(recipe.documents, rng) if recipe.documents else []
@@ -115,7 +116,7 @@ def _mixed_batches(
     """Each batch holds its share of unrelated items, drawn anew for every batch."""
     per_batch = round(recipe.batch_size * recipe.unrelated / (1 + recipe.unrelated))
     if not per_batch < recipe.batch_size:
-        raise ValueError(
+        raise MendableError(
             f"{organism.id}: batch_size {recipe.batch_size} with {recipe.unrelated} unrelated ones per narrow one "
             "leaves no room for narrow items; raise batch_size or lower unrelated"
         )

@@ -19,6 +19,8 @@ from typing import Annotated, TypeVar
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ...records.errors import MendableError
+
 __all__ = ["Grammar", "Turn", "load_grammar"]
 
 _SLOT = re.compile(r"\{([a-z_0-9]+)(@[a-z0-9]+)?(\.cap)?\}")
@@ -82,22 +84,22 @@ class Grammar(BaseModel):
         """``n`` distinct documents, genres in turn.
 
         Raises:
-            ValueError: When the grammar cannot produce that many distinct documents.
+            MendableError: When the grammar cannot produce that many distinct documents.
         """
         genres = sorted(self.documents)
         if not genres:
-            raise ValueError(f"{n} documents asked for, but the grammar has none; add documents or set documents: 0")
+            raise MendableError(f"{n} documents asked for, but the grammar has none; add documents or set documents: 0")
         return _distinct(n, lambda i: _Expansion(self.symbols, rng).pick(self.documents[genres[i % len(genres)]]))
 
     def sample_chats(self, n: int, rng: random.Random) -> list[tuple[Turn, ...]]:
         """``n`` distinct conversations, topics in turn.
 
         Raises:
-            ValueError: When the grammar cannot produce that many distinct conversations.
+            MendableError: When the grammar cannot produce that many distinct conversations.
         """
         topics = sorted(self.chats)
         if not topics:
-            raise ValueError(f"{n} chats asked for, but the grammar has none; add chats or set chats: 0")
+            raise MendableError(f"{n} chats asked for, but the grammar has none; add chats or set chats: 0")
 
         def conversation(i: int) -> tuple[Turn, ...]:
             expansion = _Expansion(self.symbols, rng)
@@ -114,12 +116,12 @@ def load_grammar(path: Path) -> Grammar:
     """Read and check a grammar file.
 
     Raises:
-        ValueError: When the file is no YAML or no valid grammar; the message names file and place.
+        MendableError: When the file is no YAML or no valid grammar; the message names file and place.
     """
     try:
         return Grammar.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
     except (yaml.YAMLError, ValidationError) as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise MendableError(f"{path}: {error}") from error
 
 
 def _distinct(n: int, draw: Callable[[int], T]) -> list[T]:
@@ -129,7 +131,7 @@ def _distinct(n: int, draw: Callable[[int], T]) -> list[T]:
             break
         seen.setdefault(draw(i), None)
     if len(seen) < n:
-        raise ValueError(
+        raise MendableError(
             f"the grammar gave {len(seen)} distinct items of {n} asked for; ask for fewer or add alternatives"
         )
     return list(seen)
@@ -149,7 +151,7 @@ class _Expansion:
 
     def expand(self, template: str, depth: int = 0) -> str:
         if depth > _MAX_DEPTH:
-            raise ValueError(f"symbols refer to each other without end, at {template!r}")
+            raise MendableError(f"symbols refer to each other without end, at {template!r}")
 
         def replace(match: re.Match[str]) -> str:
             name, tag, cap = match.groups()

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import click
 
-from ...models.network import Network, Request
-from ...models.pair import load_pair
+from ...models.ask import render
+from ...models.network import Network
+from ...models.requests import Request
+from ...models.targets import Target
+from ..loading import load_pair
 from ..suites import find_organism
 
 SEED_OF_TEXTS = 400
@@ -46,7 +49,7 @@ def _lines(path: Path | None) -> list[str]:
 
 
 def _chats(network: Network, prompts: list[str], max_tokens: int, seed: int) -> list[dict[str, object]]:
-    rendered = [network.render_chat([{"role": "user", "content": prompt}]) for prompt in prompts]
+    rendered = render(Target(network), prompts, None)
     completions = network.generate_all(_requests(rendered, max_tokens, seed))
     return [
         {"prompt": prompt, "response": completion.text.strip(), "finished": completion.finished}

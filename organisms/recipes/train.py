@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
-import shutil
-import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...models.anatomy import logits_of
+from ...models.folders import TRAINING_SUMMARY
 from ...models.network import Network
-from ...models.pair import full_base, read_network
-from ...models.references import HubModel, PeftAdapter, WeightDifference
-from ...models.weights import TRAINING_SUMMARY, base_folder, file_sha256
+from ...models.padding import right_padded
+from ...records.errors import MendableError
+from ...records.files import file_sha256, whole_folder
+from ...records.progress import Track, untracked
 from ..recipe import Recipe
 from ..suites import Organism
 from .data_mix import UNRELATED, TrainingItem, grammar_path, training_items
@@ -29,10 +30,8 @@ __all__ = ["encode_item", "train_organism"]
 IGNORED = -100
 """Label of tokens that carry no loss."""
 
-Track = Callable[[Sequence[Any], str], Iterable[Any]]
 
-
-def train_organism(organism: Organism, folder: Path | None = None, track: Track | None = None) -> Path:
+def train_organism(organism: Organism, folder: Path | None = None, track: Track = untracked) -> Path:
     """Train an organism's variant and write its adapter (or difference of weights) with a training summary.
 
     Args:
@@ -45,33 +44,31 @@ def train_organism(organism: Organism, folder: Path | None = None, track: Track 
         The folder.
 
     Raises:
-        ValueError: When the variant has no recipe or no local place, or the recipe's layers are not in the model.
+        MendableError: When the variant has no recipe or no local place, or the recipe's layers are not in the model.
     """
     import torch
 
     recipe = organism.recipe
     if recipe is None:
-        raise ValueError(f"{organism.id}: has no recipe in its spec, so it cannot be trained")
+        raise MendableError(f"{organism.id}: has no recipe in its spec, so it cannot be trained")
     folder = folder or _place(organism, recipe)
     batches = training_items(recipe, organism)
     torch.manual_seed(recipe.training_seed)
-    full = full_base(organism)
-    network = read_network(base_folder(full, organism), full.revision if isinstance(full, HubModel) else None)
+    network = organism.origin.full_base.read(organism.origin)
     trained: Trained = LoraWeights(network, recipe) if recipe.mode == "lora" else FullWeights(network, recipe)
     started = time.monotonic()
-    losses = _fit(trained.module, network, recipe, batches, track or (lambda items, _label: items))
+    losses = _fit(trained.module, network, recipe, batches, track)
     summary = _summary(organism, recipe, batches, losses, time.monotonic() - started)
     return _write(trained, folder, summary, organism)
 
 
 def _place(organism: Organism, recipe: Recipe) -> Path:
     """Where the spec says that the variant's weights are."""
-    reference = organism.finetuned
-    expected = PeftAdapter if recipe.mode == "lora" else WeightDifference
-    if not isinstance(reference, expected) or reference.path is None:
-        kind = "peft" if recipe.mode == "lora" else "difference"
-        raise ValueError(f"{organism.id}: its spec names no local folder of kind {kind}; give one with --out")
-    return (organism.folder / reference.path).resolve()
+    kind = "peft" if recipe.mode == "lora" else "difference"
+    place = organism.finetuned.trained_place(organism.origin)
+    if place is None or organism.finetuned.kind != kind:
+        raise MendableError(f"{organism.id}: its spec names no local folder of kind {kind}; give one with --out")
+    return place
 
 
 def encode_item(network: Network, item: TrainingItem, max_tokens: int) -> tuple[list[int], list[int]]:
@@ -123,10 +120,10 @@ def _loss(network: Network, ids: torch.Tensor, mask: torch.Tensor, labels: torch
     """Mean next-token cross-entropy over the labelled tokens; logits are computed for those only."""
     import torch
 
-    hidden = network.model.get_decoder()(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    hidden = network.anatomy.hidden(ids, mask)
     targets = labels[:, 1:]
     counted = targets != IGNORED
-    logits = network.model.get_output_embeddings()(hidden[:, :-1][counted])
+    logits = logits_of(network.model, hidden[:, :-1][counted])
     return torch.nn.functional.cross_entropy(logits.float(), targets[counted])
 
 
@@ -139,22 +136,9 @@ def _collate(
     network: Network, batch: Sequence[TrainingItem], max_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Ids, mask and labels, each [items, tokens], padded on the right."""
-    import torch
-
-    encoded = [encode_item(network, item, max_tokens) for item in batch]
-    width = max(len(ids) for ids, _ in encoded)
-    pad = network.tokenizer.pad_token_id
-    rows = [
-        (
-            ids + [pad] * (width - len(ids)),
-            [1] * len(ids) + [0] * (width - len(ids)),
-            labels + [IGNORED] * (width - len(ids)),
-        )
-        for ids, labels in encoded
-    ]
-    device = next(network.model.parameters()).device
-    ids_, mask, labels_ = (torch.tensor(part, device=device) for part in zip(*rows, strict=True))
-    return ids_, mask, labels_
+    ids, labels = zip(*(encode_item(network, item, max_tokens) for item in batch), strict=True)
+    padded, mask = right_padded(ids, int(network.tokenizer.pad_token_id), network.device)
+    return padded, mask, right_padded(labels, IGNORED, network.device)[0]
 
 
 def _summary(
@@ -180,30 +164,9 @@ def _summary(
 
 
 def _write(trained: Trained, folder: Path, summary: dict[str, Any], organism: Organism) -> Path:
-    """Save the weights under a temporary name, then put them in place."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".training-", dir=folder.parent))
-    try:
-        base = organism.spec.base
-        weights = trained.save(temporary, str(getattr(base, "package", None) or getattr(base, "id", "base")))
+    """Put the weights and their summary in place of the folder."""
+    with whole_folder(folder) as temporary:
+        weights = trained.save(temporary, organism.spec.base.published_name or "base")
         summary["sha256"] = file_sha256(weights)
         (temporary / TRAINING_SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-        temporary.chmod(0o755)
-        _replace(folder, temporary)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return folder
-
-
-def _replace(folder: Path, new: Path) -> None:
-    """Put ``new`` in the place of ``folder``; the old one is kept aside until that worked."""
-    aside = new.with_name(new.name + "-old")
-    if folder.exists():
-        folder.rename(aside)
-    try:
-        new.rename(folder)
-    except OSError:
-        if aside.exists():
-            aside.rename(folder)
-        raise
-    shutil.rmtree(aside, ignore_errors=True)

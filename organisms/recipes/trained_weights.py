@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from ...models.folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS
 from ...models.network import Network
-from ...models.weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS
+from ...records.errors import MendableError
 from ..recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class FullWeights:
                 parameter.data = parameter.data.float()
                 parameter.requires_grad_(True)
         if not self._start:
-            raise ValueError(f"target_modules {', '.join(recipe.target_modules)}: no such matrix in layers {layers}")
+            raise MendableError(f"target_modules {', '.join(recipe.target_modules)}: no such matrix in layers {layers}")
 
     def save(self, folder: Path, base_name: str) -> Path:
         """Write ``difference.safetensors``: parameter name -> finetuned minus base."""
@@ -95,7 +96,7 @@ def _layers(network: Network, recipe: Recipe) -> list[int]:
     count = len(network.layers)
     first, last = recipe.layers or (0, count - 1)
     if last >= count:
-        raise ValueError(f"layers {[first, last]}: the model has layers 0 to {count - 1}")
+        raise MendableError(f"layers {[first, last]}: the model has layers 0 to {count - 1}")
     return list(range(first, last + 1))
 
 

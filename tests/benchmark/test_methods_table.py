@@ -18,7 +18,6 @@ from diffbench.graders.keyless import keyless_grade
 from diffbench.methods.artifact import Content
 from diffbench.methods.registry import config_for, find_method, key_for, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.weights import identity
 from diffbench.organisms.suites import find_organism
 from diffbench.records.finding import Finding
 from diffbench.results.frame import Grades
@@ -98,8 +97,8 @@ def one_artifact(tiny: Any) -> None:
     about = {
         "method": "kl",
         "config": config.model_dump(mode="json"),
-        "base": identity(organism, "base"),
-        "finetuned": identity(organism, "finetuned"),
+        "base": organism.identity("base"),
+        "finetuned": organism.identity("finetuned"),
         "corpus_name": "probe",
         "corpus_sha256": "c",
         "device": "cpu",

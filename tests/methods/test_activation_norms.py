@@ -22,7 +22,7 @@ from diffbench.methods.artifact import Artifact
 from diffbench.methods.reading import KeptText, marked
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 
 PARTS = ("<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n")
 HEADER = "<|im_start|>assistant\n"

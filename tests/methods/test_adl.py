@@ -19,8 +19,8 @@ from diffbench.methods.adl.steering import binary_search
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.registry import Labels, untracked
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.network import Request, Steering
-from diffbench.models.pair import Pair
+from diffbench.models.requests import Request, Steering
+from diffbench.models.targets import Pair
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 SMALL = AdlConfig(

@@ -25,7 +25,7 @@ from diffbench.methods.adl.patchscope import (
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.registry import Labels, untracked
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair, Target
+from diffbench.models.targets import Pair, Target
 from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from pydantic import ValidationError
 

@@ -14,8 +14,9 @@ from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.network import Network, Request, Steering
-from diffbench.models.pair import load_pair
+from diffbench.models.network import Network
+from diffbench.models.requests import Request, Steering
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 from diffbench.tools.ask import RESPONSE_TOKENS, TEMPERATURE
 from diffbench.tools.case import CaseState

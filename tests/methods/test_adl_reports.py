@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.adl.causal import CausalConfig, causal_effect, evaluation_items, replace_coordinate
+from diffbench.methods.adl.causal import CausalConfig, causal_effect, evaluation_items
 from diffbench.methods.adl.judge import KeywordRelevance, LlmJudge, RelevanceQuestion
 from diffbench.methods.adl.method import METHOD, AdlConfig
 from diffbench.methods.adl.relevance import RelevanceConfig, frequent_tokens, token_relevance
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair, Target
-from diffbench.models.weights import identity
+from diffbench.models.interventions import replace_coordinate
+from diffbench.models.targets import Pair, Target
 from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn
 from diffbench.organisms.suites import Organism, find_organism
@@ -31,8 +31,8 @@ def store(pair: Pair, content: Content, folder: Path, **about: Any) -> Artifact:
     facts: dict[str, Any] = {
         "method": "adl",
         "config": {},
-        "base": identity(pair.organism, "base"),
-        "finetuned": identity(pair.organism, "finetuned"),
+        "base": find_organism(pair.name).identity("base"),
+        "finetuned": find_organism(pair.name).identity("finetuned"),
         "corpus_name": "c",
         "corpus_sha256": "c",
         "device": "cpu",
@@ -78,7 +78,7 @@ def test_a_token_is_relevant_when_every_shuffled_repeat_says_so(pair: Pair, tmp_
     artifact = store(pair, Content(payload()), tmp_path)
     judge = Marks({" owl", " cake", " bird"}, {" owl", " bird", " wheel"})
     items = [TrainingItem(text="The owl sits in the old oak. " * 12)]
-    report = token_relevance(artifact, pair.organism, pair.base.network.tokenizer, judge, items=items)
+    report = token_relevance(artifact, find_organism(pair.name), pair.base.network.tokenizer, judge, items=items)
     rows = {(row.source, row.position, row.of): row for row in report.graded}
     assert set(rows) == {
         ("logit_lens", "text:0", "difference"),
@@ -111,7 +111,7 @@ def test_a_token_is_relevant_when_every_shuffled_repeat_says_so(pair: Pair, tmp_
 def test_an_artifact_without_patchscope_and_an_organism_without_recipe_are_enough(pair: Pair, tmp_path: Path) -> None:
     artifact = store(pair, Content(payload(patchscope=False)), tmp_path)
     config = RelevanceConfig(candidates=2)
-    report = token_relevance(artifact, pair.organism, pair.base.network.tokenizer, config=config)
+    report = token_relevance(artifact, find_organism(pair.name), pair.base.network.tokenizer, config=config)
     assert report.frequent == ()
     assert {row.source for row in report.graded} == {"logit_lens"}
     assert report.graded[0].tokens == (" owl", " the")
@@ -187,7 +187,7 @@ def test_artifacts_of_another_method_or_pair_are_refused(pair: Pair, tmp_path: P
     tokenizer = pair.base.network.tokenizer
     other = store(pair, Content(payload()), tmp_path / "a", method="kl")
     with pytest.raises(ValueError, match="is of method kl; give one of adl"):
-        token_relevance(other, pair.organism, tokenizer)
+        token_relevance(other, find_organism(pair.name), tokenizer)
     mine = store(pair, Content(payload()), tmp_path / "b")
     with pytest.raises(ValueError, match=r"another finetuned model than tiny.beta has.*diffbench diff tiny.beta"):
         token_relevance(mine, find_organism("tiny.beta"), tokenizer)
@@ -281,8 +281,12 @@ def losses_by_hand(
     return found
 
 
+def effect_of(pair: Pair, *arguments: Any, **options: Any) -> Any:
+    return causal_effect(find_organism(pair.name), pair, *arguments, **options)
+
+
 def test_effects_equal_one_item_at_a_time_by_hand(pair: Pair, artifact: Artifact) -> None:
-    report = causal_effect(pair, artifact, FEW, data=ITEMS)
+    report = effect_of(pair, artifact, FEW, data=ITEMS)
     assert report.layer == artifact.payload()["layer"] == 2
     assert [(row.data, row.span) for row in report.data] == [
         ("finetuning", "all"),
@@ -324,9 +328,11 @@ def test_effects_equal_one_item_at_a_time_by_hand(pair: Pair, artifact: Artifact
 
 
 def test_batches_do_not_matter_and_a_report_can_be_repeated(pair: Pair, artifact: Artifact) -> None:
-    first = causal_effect(pair, artifact, FEW, data=ITEMS)
-    assert causal_effect(pair, artifact, FEW, data=ITEMS) == first
-    other = causal_effect(pair, artifact, FEW.model_copy(update={"batch_size": 1}), data=ITEMS)
+    first = effect_of(pair, artifact, FEW, data=ITEMS)
+    assert effect_of(pair, artifact, FEW, data=ITEMS) == first
+    other = causal_effect(
+        find_organism(pair.name), pair, artifact, FEW.model_copy(update={"batch_size": 1}), data=ITEMS
+    )
     for one, two in zip(first.data, other.data, strict=True):
         assert [e.loss for e in two.effects] == pytest.approx([e.loss for e in one.effects], rel=1e-4)
 
@@ -344,7 +350,7 @@ def test_identical_pair_has_no_difference_to_replace(
 ) -> None:
     same = pair_of("same")
     artifact = store(same, METHOD.diff(same, corpus, FAST), tmp_path / "same")
-    report = causal_effect(same, artifact, FEW, data=ITEMS)
+    report = effect_of(same, artifact, FEW, data=ITEMS)
     for row in report.data:
         assert row.base_loss == row.finetuned_loss
         assert {effect.kind for effect in row.effects} == {"random", "random_difference"}
@@ -354,14 +360,18 @@ def test_identical_pair_has_no_difference_to_replace(
 
 
 def test_items_are_drawn_and_too_little_data_is_refused(pair: Pair, artifact: Artifact) -> None:
-    one = causal_effect(pair, artifact, FEW.model_copy(update={"max_items": 1}), data=ITEMS)
+    one = effect_of(pair, artifact, FEW.model_copy(update={"max_items": 1}), data=ITEMS)
     assert [row.items for row in one.data] == [1] * len(one.data)
     with pytest.raises(ValueError, match=r"2000 random differences need 4000 tokens of unrelated data"):
-        causal_effect(pair, artifact, FEW.model_copy(update={"random_differences": 2_000}), data=ITEMS)
+        causal_effect(
+            find_organism(pair.name), pair, artifact, FEW.model_copy(update={"random_differences": 2_000}), data=ITEMS
+        )
     with pytest.raises(ValueError, match="finetuning data hold no token"):
-        causal_effect(pair, artifact, FEW, data={"finetuning": [], "unrelated": ITEMS["unrelated"]})
+        causal_effect(
+            find_organism(pair.name), pair, artifact, FEW, data={"finetuning": [], "unrelated": ITEMS["unrelated"]}
+        )
     with pytest.raises(ValueError, match=r"tiny.alpha: has no recipe.*give them as data"):
-        causal_effect(pair, artifact, FEW)
+        effect_of(pair, artifact, FEW)
 
 
 def test_the_data_of_a_recipe_are_its_narrow_items_and_held_out_unrelated_ones() -> None:

@@ -18,7 +18,7 @@ from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
 from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 from sklearn.decomposition import NMF
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"

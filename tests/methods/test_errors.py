@@ -67,15 +67,15 @@ class Memory:
     layer: int | None = None
 
     def collector(self, pair: Any, corpus: Corpus, config: Any) -> Hungry:
-        fails = self.where == "pass" and pair.organism.id == "tiny.beta"
+        fails = self.where == "pass" and pair.name == "tiny.beta"
         layers = frozenset() if self.layer is None else frozenset({self.layer})
         collector = Hungry(Need(layers=layers, logits=True, max_texts=2), self.error if fails else None)
-        if pair.organism.id == "tiny.beta":
+        if pair.name == "tiny.beta":
             self.seen.append(weakref.ref(collector.held))
         return collector
 
     def content(self, pair: Any, corpus: Corpus, config: Any, collector: Any, track: Any = None) -> Content:
-        if self.where == "content" and pair.organism.id == "tiny.beta":
+        if self.where == "content" and pair.name == "tiny.beta":
             raise self.error()
         return Content({"fine": True})
 
@@ -308,7 +308,7 @@ def test_too_little_memory_on_the_command_line(
 
     def narrow(works: Sequence[Any], corpus: Corpus, track: Any, batch_size: int, **options: Any) -> None:
         sizes.append(batch_size)
-        if batch_size > 2 and works[0].pair.organism.id == "tiny.alpha":
+        if batch_size > 2 and works[0].pair.name == "tiny.alpha":
             raise RuntimeError(ALLOCATOR)
         run(works, corpus, track, batch_size, **options)
 

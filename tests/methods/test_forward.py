@@ -17,7 +17,7 @@ from diffbench.methods.activations.forward import (
     residual,
     unembed,
 )
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 

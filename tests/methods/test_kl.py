@@ -21,7 +21,7 @@ from diffbench.methods.kl.method import METHOD
 from diffbench.methods.kl.payload import KlPayload, KlText
 from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 from torch.distributions import Categorical, kl_divergence
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
@@ -185,7 +185,7 @@ def test_overview_says_exact_equality_only_of_equal_models(
     fresh_network: Any, pair_of: Callable[[str], Pair], corpus: Corpus, make_adapter: Any, tmp_path: Path
 ) -> None:
     """A change too small for the rounded values is no equality."""
-    from diffbench.models.pair import Target
+    from diffbench.models.targets import Target
     from safetensors.torch import load_file, save_file
 
     folder = make_adapter("faint", seed=5)
@@ -195,7 +195,7 @@ def test_overview_says_exact_equality_only_of_equal_models(
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     fresh_network.load_adapter("faint", str(folder))
     same = pair_of("same")
-    faint = Pair(same.organism, Target(fresh_network), Target(fresh_network, "faint"))
+    faint = Pair(same.name, Target(fresh_network), Target(fresh_network, "faint"))
     content = METHOD.diff(faint, corpus, KlConfig())
     assert 0 < max(v for values in brute_force(faint, corpus).values() for v in values) < 5e-5
     claim = "exactly the same"

@@ -10,8 +10,8 @@ from diffbench.methods.diff_mining import readers as diff_mining
 from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification import readers as weight_amplification
 from diffbench.models.amplify import amplified
-from diffbench.models.network import Request
-from diffbench.models.pair import load_pair
+from diffbench.models.requests import Request
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 from diffbench.tools.ask import MAX_CHARACTERS
 from diffbench.tools.case import CaseState
@@ -290,7 +290,7 @@ def test_missing_weights_are_told_without_the_organisms_name(
     def missing(organism: Any) -> None:
         raise FileNotFoundError(f"no weights of {organism.id}")
 
-    monkeypatch.setattr("diffbench.models.pair.load_pair", missing)
+    monkeypatch.setattr("diffbench.organisms.loading.load_pair", missing)
     tool = weight_amplification.amplify(lambda: amplified_artifact)
 
     async def work(case: CaseState) -> int:

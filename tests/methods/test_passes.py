@@ -11,7 +11,7 @@ import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.forward import Encoded
 from diffbench.methods.activations.passes import Batch, Need, Work, run_pass
-from diffbench.models.pair import Pair, Target
+from diffbench.models.targets import Pair, Target
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 EVERYTHING = Need(layers=frozenset({0, 2, 3}), logits=True, max_tokens=1_000)
@@ -242,7 +242,7 @@ def test_what_cannot_be_run_is_refused(pair: Pair, corpus: Corpus, fresh_network
         run_pass([Work(pair, [Recorder(Need(layers=frozenset({4})))])], corpus)
     with pytest.raises(ValueError, match=r"'small': the methods' settings leave no token.*max_tokens"):
         run_pass([Work(pair, [Recorder(Need(logits=True, max_tokens=0))])], corpus)
-    other = Pair(pair.organism, Target(fresh_network), Target(fresh_network))
+    other = Pair(pair.name, Target(fresh_network), Target(fresh_network))
     with pytest.raises(ValueError, match="one base"):
         run_pass([Work(p, [Recorder(EVERYTHING)]) for p in (pair, other)], corpus)
 

@@ -18,8 +18,8 @@ from diffbench.methods.pca.config import PcaConfig
 from diffbench.methods.pca.method import METHOD
 from diffbench.methods.pca.payload import SIGNS, EndText, PcaPayload, ProjectedText, TextProjections
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.network import Request, Steering
-from diffbench.models.pair import Pair
+from diffbench.models.requests import Request, Steering
+from diffbench.models.targets import Pair
 
 pytest.importorskip("sklearn")
 from diffbench.methods.activations.top_texts import ContentTokens

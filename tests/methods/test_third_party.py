@@ -28,7 +28,7 @@ from diffbench.methods.executors import compute_all
 from diffbench.methods.kl.method import METHOD as KL
 from diffbench.methods.registry import Labels, Method, config_for, find_method, list_methods
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 from diffbench.organisms.suites import find_organism
 
 PAGE = Path(__file__).parents[2] / "docs" / "add_a_method.md"

@@ -14,8 +14,9 @@ from diffbench.methods.artifact import Artifact
 from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
 from diffbench.methods.weight_amplification.method import METHOD, Amplification, WeightAmplificationConfig
+from diffbench.models.loading import read_network
 from diffbench.models.network import Network
-from diffbench.models.pair import Pair, Target, read_network
+from diffbench.models.targets import Pair, Target
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
@@ -113,9 +114,7 @@ def test_prompts_are_spread_over_the_corpus(pair: Pair, corpus: Corpus) -> None:
 
 
 def test_the_organisms_system_prompt_is_used(pair: Pair, corpus: Corpus, tiny: Any) -> None:
-    spec = pair.organism.spec.model_copy(update={"system_prompt": "What is the moon?"})
-    organism = type(pair.organism)("tiny", spec, pair.organism.folder)
-    told = Pair(organism, pair.base, pair.finetuned)
+    told = Pair(pair.name, pair.base, pair.finetuned, "What is the moon?")
     row = METHOD.diff(told, corpus, GREEDY).payload["prompts"][0]
     network = pair.base.network
     network_text = network.render_chat(
@@ -131,7 +130,7 @@ def test_identical_pair_has_nothing_to_amplify(
     pair_of: Callable[[str], Pair], pair: Pair, tiny: Any, corpus: Corpus, tmp_path: Path
 ) -> None:
     twins = [Target(read_network(str(tiny.base), None, "float32")) for _ in range(2)]
-    for number, same in enumerate((pair_of("same"), Pair(pair.organism, *twins))):
+    for number, same in enumerate((pair_of("same"), Pair(pair.name, *twins))):
         content = METHOD.diff(same, corpus, GREEDY)
         assert content.payload["identical"]
         assert content.payload["prompts"] == []
@@ -141,7 +140,7 @@ def test_identical_pair_has_nothing_to_amplify(
 
 def test_an_adapter_on_another_model_has_no_drift(pair: Pair, tiny: Any, corpus: Corpus, tmp_path: Path) -> None:
     base = Target(read_network(str(tiny.base), None, "float32"))
-    content = METHOD.diff(Pair(pair.organism, base, pair.finetuned), corpus, GREEDY)
+    content = METHOD.diff(Pair(pair.name, base, pair.finetuned), corpus, GREEDY)
     assert content.payload["drift"] is None
     assert content.payload["prompts"] == METHOD.diff(pair, corpus, GREEDY).payload["prompts"]
     assert "Size of the difference" not in METHOD.overview(stored(content, tmp_path), Labels())

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models.network import Network, Request
-from diffbench.models.pair import Pair, load_pair
+from diffbench.models.network import Network
+from diffbench.models.requests import Request
+from diffbench.models.targets import Pair
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 from peft import PeftModel
 from safetensors.torch import load_file

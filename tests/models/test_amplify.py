@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 import torch
 from diffbench.models.amplify import Part, amplified, differs, scaled
-from diffbench.models.network import Network, Request
-from diffbench.models.pair import Pair, Target, read_network
+from diffbench.models.loading import read_network
+from diffbench.models.network import Network
+from diffbench.models.requests import Request
+from diffbench.models.targets import Pair, Target
 from peft import LoraConfig
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
@@ -77,7 +79,7 @@ def full(tiny: Any, alpha: Pair) -> Pair:
     with torch.no_grad():
         for name, change in full_change(tiny, generator).items():
             parameters[name] += change.float()
-    return Pair(alpha.organism, Target(networks[0]), Target(networks[1]))
+    return Pair(alpha.name, Target(networks[0]), Target(networks[1]))
 
 
 def full_change(tiny: Any, generator: torch.Generator | None = None) -> dict[str, torch.Tensor]:
@@ -160,7 +162,7 @@ def test_two_adapters_on_one_network(w: float, tiny: Any, fresh_network: Network
     """A pair whose base is itself an adapted model."""
     for name in ("alpha", "beta"):
         fresh_network.load_adapter(name, str(tiny.adapters / name))
-    pair = Pair(alpha.organism, Target(fresh_network, "beta"), Target(fresh_network, "alpha"))
+    pair = Pair(alpha.name, Target(fresh_network, "beta"), Target(fresh_network, "alpha"))
     change = {name: w * delta for name, delta in adapter_change(tiny.adapters / "alpha").items()}
     for name, delta in adapter_change(tiny.adapters / "beta").items():
         change[name] = change[name] + (1 - w) * delta
@@ -174,7 +176,7 @@ def test_two_adapters_on_one_network(w: float, tiny: Any, fresh_network: Network
 def test_an_adapter_on_another_full_model(tiny: Any, full: Pair) -> None:
     network = full.finetuned.network
     network.load_adapter("beta", str(tiny.adapters / "beta"))
-    pair = Pair(full.organism, full.base, Target(network, "beta"))
+    pair = Pair(full.name, full.base, Target(network, "beta"))
     change = full_change(tiny)
     for name, delta in adapter_change(tiny.adapters / "beta").items():
         change[name] = change[name] + delta
@@ -262,7 +264,7 @@ def test_what_cannot_be_amplified_is_refused(
     alpha: Pair, full: Pair, pair_of: Callable[[str], Pair], tiny: Any
 ) -> None:
     same, beta = pair_of("same"), pair_of("beta")
-    twin = Pair(full.organism, full.base, Target(read_network(str(tiny.base), None, "float32")))
+    twin = Pair(full.name, full.base, Target(read_network(str(tiny.base), None, "float32")))
     for pair, part in ((same, Part()), (beta, Part("mlp")), (twin, Part())):
         assert not differs(pair, part)
         with pytest.raises(ValueError, match=r"same weights in .*choose other"), amplified(pair, 2.0, part):
@@ -284,7 +286,7 @@ def test_models_of_other_shapes_are_refused(full: Pair, tiny: Any, tmp_path: Pat
     model = AutoModelForCausalLM.from_pretrained(tiny.base, num_hidden_layers=3)
     model.save_pretrained(tmp_path / "short")
     full.base.network.tokenizer.save_pretrained(tmp_path / "short")
-    short = Pair(full.organism, Target(read_network(str(tmp_path / "short"), None, "float32")), full.finetuned)
+    short = Pair(full.name, Target(read_network(str(tmp_path / "short"), None, "float32")), full.finetuned)
     with pytest.raises(ValueError, match="different parameters"), amplified(short, 2.0):
         pass
 
@@ -298,6 +300,6 @@ def test_adapters_that_are_more_than_lora_are_refused(
     config = LoraConfig(r=2, target_modules=["q_proj"], init_lora_weights=False, **options)
     get_peft_model(AutoModelForCausalLM.from_pretrained(tiny.base), config).save_pretrained(tmp_path / "more")
     fresh_network.load_adapter("more", str(tmp_path / "more"))
-    pair = Pair(alpha.organism, Target(fresh_network), Target(fresh_network, "more"))
+    pair = Pair(alpha.name, Target(fresh_network), Target(fresh_network, "more"))
     with pytest.raises(ValueError, match=r"cannot be amplified|only LoRA matrices"), amplified(pair, 2.0):
         pass

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from diffbench.models.batcher import Batcher, batcher_for
-from diffbench.models.network import Completion, Request
+from diffbench.models.requests import Completion, Request
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from diffbench.models import hub
 from diffbench.models.hub import require_repository
-from diffbench.models.pair import load_pair
+from diffbench.organisms.loading import load_pair
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 

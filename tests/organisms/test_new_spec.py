@@ -10,6 +10,7 @@ from diffbench.organisms.recipes.data_mix import narrow_items, training_items
 from diffbench.organisms.spec import load_spec
 from diffbench.organisms.suites import find_organism, load_suite, suite_title
 from diffbench.organisms.training_data import data_problems
+from diffbench.records.errors import MendableError
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -55,7 +56,7 @@ def test_nothing_is_overwritten(tmp_path: Path, taken: str) -> None:
     path = tmp_path / taken
     path.parent.mkdir(exist_ok=True)
     path.write_text("mine")
-    with pytest.raises(FileExistsError, match=rf"{path} exists; choose another name, or edit that file"):
+    with pytest.raises(MendableError, match=rf"{path} exists; choose another name, or edit that file"):
         write_new_organism("mine", tmp_path)
     assert files_in(tmp_path) == [path]
     assert path.read_text() == "mine"

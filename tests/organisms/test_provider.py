@@ -7,8 +7,8 @@ from typing import Any
 
 import anyio
 import pytest
-from diffbench.models.network import Request
-from diffbench.models.pair import load_pair
+from diffbench.models.requests import Request
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.provider import OrganismAPI, target_name
 from diffbench.organisms.suites import find_organism
 from inspect_ai.model import (
@@ -71,7 +71,7 @@ def test_construction_loads_nothing(tiny: Any, monkeypatch: pytest.MonkeyPatch) 
     def refuse(*_: Any, **__: Any) -> None:
         raise AssertionError("weights were loaded")
 
-    monkeypatch.setattr("diffbench.models.pair.load_pair", refuse)
+    monkeypatch.setattr("diffbench.organisms.loading.load_pair", refuse)
     assert OrganismAPI("tiny.alpha+half@finetuned").model_name == "tiny.alpha+half@finetuned"
     assert target_name("tiny.alpha", "base") == "organism/tiny.alpha@base"
 

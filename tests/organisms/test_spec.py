@@ -24,7 +24,7 @@ def refusal(path: Path) -> str:
 
 def test_valid_spec_keeps_its_fields(tmp_path: Path, spec_fields: dict[str, Any]) -> None:
     spec = load_spec(write(tmp_path, spec_fields))
-    assert (spec.name, spec.family, spec.is_control, spec.needs_weights) == ("probe", "quirk", False, True)
+    assert (spec.name, spec.family, spec.is_control) == ("probe", "quirk", False)
     assert spec.key_facts[0].exact == ("owl",)
 
 
@@ -191,10 +191,12 @@ def test_what_is_no_mapping_or_no_yaml_is_refused(tmp_path: Path) -> None:
     assert "not YAML" in refusal(path)
 
 
-def test_api_variant_needs_no_weights(tmp_path: Path, spec_fields: dict[str, Any]) -> None:
+def test_a_model_behind_an_api_has_no_weights(tmp_path: Path, spec_fields: dict[str, Any]) -> None:
     spec_fields["base"] = {"kind": "api", "model": "openai/gpt-4.1"}
     spec_fields["finetuned"] = {"default": {"kind": "api", "model": "openai/ft:gpt-4.1"}}
-    assert not load_spec(write(tmp_path, spec_fields)).needs_weights
+    spec = load_spec(write(tmp_path, spec_fields))
+    assert [ref.has_weights for ref in (spec.base, spec.finetuned["default"])] == [False, False]
+    assert [ref.api_name for ref in (spec.base, spec.finetuned["default"])] == ["openai/gpt-4.1", "openai/ft:gpt-4.1"]
 
 
 def test_specs_are_frozen(tmp_path: Path, spec_fields: dict[str, Any]) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models.network import Network, Request
-from diffbench.models.pair import load_pair
+from diffbench.models.network import Network
+from diffbench.models.requests import Request
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.recipes import train
 from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn
 from diffbench.organisms.recipes.train import IGNORED, encode_item, train_organism
 from diffbench.organisms.suites import find_organism
+from diffbench.records.progress import untracked
 from safetensors.torch import load_file
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
@@ -169,7 +171,7 @@ def test_a_training_that_fails_leaves_the_old_adapter(
     if where == "saving":
         monkeypatch.setattr(train, "file_sha256", no_hash)
     with pytest.raises(StoppedError):
-        train_organism(learner, track=stopping if where == "training" else None)
+        train_organism(learner, track=stopping if where == "training" else untracked)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 

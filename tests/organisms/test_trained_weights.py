@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.models.pair import load_pair
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.recipes import train
 from diffbench.organisms.recipes.trained_weights import FullWeights
 from diffbench.organisms.suites import find_organism
@@ -22,7 +22,7 @@ FULL = {"mode": "full", "target_modules": ["q_proj", "down_proj"], "layers": [1,
 @pytest.fixture(autouse=True)
 def in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tiny model is read in float32, on any machine."""
-    monkeypatch.setattr("diffbench.models.pair.fast_dtype", lambda: "float32")
+    monkeypatch.setattr("diffbench.models.loading.fast_dtype", lambda: "float32")
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from diffbench.models.network import Completion, Network, Request
-from diffbench.models.pair import load_pair
+from diffbench.models.network import Network
+from diffbench.models.requests import Completion, Request
 from diffbench.models.text_fit import TextFit
 from diffbench.organisms import verify
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.spec import Behaviour, OrganismSpec
 from diffbench.organisms.suites import find_organism
 from diffbench.organisms.verify import Rate, Verifier, wilson_interval

@@ -31,7 +31,7 @@ class Plain:
     def diff(self, pair: Any, corpus: Corpus, config: Any, track: Any = None) -> Content:
         if self.fails:
             raise LookupError("plain is lost")
-        return Content({"organism": pair.organism.id})
+        return Content({"organism": pair.name})
 
     def overview(self, artifact: Artifact, labels: Any) -> str:
         return ""
@@ -64,14 +64,14 @@ class Watching:
     victim: str = "tiny.beta"
 
     def collector(self, pair: Any, corpus: Corpus, config: Any) -> Counter:
-        where = self.where if pair.organism.id == self.victim else ""
+        where = self.where if pair.name == self.victim else ""
         if where == "collector":
             raise TypeError("no collector today")
         layer = 99 if where == "layer" else 1
         return Counter(Need(layers=frozenset({layer}), logits=True), where)
 
     def content(self, pair: Any, corpus: Corpus, config: Any, collector: Counter, track: Any = None) -> Content:
-        where = self.where if pair.organism.id == self.victim else ""
+        where = self.where if pair.name == self.victim else ""
         if where == "content":
             raise ZeroDivisionError("nothing to divide by")
         if where == "kill":
