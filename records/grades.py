@@ -60,7 +60,8 @@ class GradeMetadata(_Logged):
     verdict: Verdict | None = None
     """Of the finding; None without one."""
     confidence: float | None = None
-    finding_source: FindingSource | None = None
+    finding_source: FindingSource | str | None = None
+    """A string where a later version knows more sources."""
 
     def as_metadata(self) -> dict[str, Any]:
         """What is put into ``Score.metadata``: fields of other scorers are left out."""

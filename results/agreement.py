@@ -9,6 +9,8 @@ from itertools import combinations
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from ..records.errors import MendableError
+from ..records.names import is_keyless
 from .schema import check_frame
 
 if TYPE_CHECKING:
@@ -104,16 +106,16 @@ def agreement(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: 
     repeats. Cases without a finding (no verdict) are left out: no judge was asked about them.
 
     Raises:
-        ValueError: For a frame without grades of a finding or no grades frame, and for arguments out of range.
+        MendableError: For a frame without grades of a finding or no grades frame, and for arguments out of range.
     """
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9")
+        raise MendableError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9")
     if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; it must be at least 1, e.g. 2000")
+        raise MendableError(f"resamples is {resamples}; it must be at least 1, e.g. 2000")
     whole = check_frame(frame)
     frame = whole[whole["verdict"].notna()]
     if frame.empty:
-        raise ValueError("the grades frame holds no grade of a finding; make one with grades_frame(logs)")
+        raise MendableError("the grades frame holds no grade of a finding; make one with grades_frame(logs)")
     crashed = int((~whole.duplicated(_CASE) & whole["verdict"].isna()).sum())
     single = frame.sort_values("judge_repeat").groupby([*_CASE, "judge"])["grade"].first().unstack("judge")
     means = frame.groupby([*_CASE, "judge"])["grade"].mean().unstack("judge")
@@ -170,7 +172,7 @@ def quadratic_kappa(one: Sequence[float], other: Sequence[float]) -> Measure:
     which is 1 - observed / expected disagreement under the weights (a - b)^2.
 
     Raises:
-        ValueError: When the lists differ in length.
+        MendableError: When the lists differ in length.
     """
     import numpy as np
 
@@ -270,6 +272,6 @@ def _notes(judges: Sequence[str], means: pd.DataFrame, crashed: int) -> tuple[st
             "No case was graded by two judges: add a judge to the same log with "
             "inspect score LOG --scorer diffbench/rubric_grade --action append --model-role grader=MODEL."
         )
-    if any(judge.startswith("keyless/") for judge in judges):
+    if any(map(is_keyless, judges)):
         notes.append("keyless/… is a baseline that counts words; agreement with it says little about a judge.")
     return tuple(notes)

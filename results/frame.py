@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from ..records.case import CaseMetadata
+from ..records.errors import MendableError
+from ..records.grades import GradeMetadata
+from ..records.names import GRADER_ROLE, KEYLESS_INVESTIGATOR, NO_MODEL, TARGET_ROLE
 from .logs import LogRefused, age, expected_samples, read_log, unfinished
-from .schema import COLUMNS, NO_HINTS, check_frame, load_frame, save_frame
+from .rows import CaseRow, Grade, GradeRow, LeftOut
+from .schema import COLUMNS, check_frame, load_frame, save_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -40,21 +45,8 @@ _RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
 REFUSED = "refused: the investigator's model"
 """The column ``error`` of a case whose investigator refused to give a finding."""
 
-KEYLESS = "keyless/investigator"
-"""The model that works a case where the evaluation has none."""
-
-_OTHER_ROLES = ("target_", "grader")
+_OTHER_ROLES = (TARGET_ROLE, GRADER_ROLE)
 _ORDER = ["suite", "organism", "method", "agent", "agent_model", "sample", "epoch", "judge", "judge_repeat", "log"]
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """Something that was read and is not, or not wholly, in the frame."""
-
-    log: str
-    sample: str | None
-    """None when it concerns the whole log."""
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -65,54 +57,7 @@ class Grades:
     left_out: tuple[LeftOut, ...]
 
 
-class _Read(BaseModel):
-    # Logs of later versions may carry more fields than are read here.
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-_M = TypeVar("_M", bound=_Read)
-
-
-class _Conditions(_Read):
-    suite: str
-    organism: str
-    variant: str = "default"
-    family: str
-    method: str
-    agent: str | None = None
-    interactions: int
-    framing: str
-    blind: bool
-    hints: str = NO_HINTS
-
-
-class _JudgeGrade(_Read):
-    judge: str
-    repeat: int
-    grade: int | None
-    error: str | None = None
-
-
-class _Rubric(_Read):
-    grades: tuple[_JudgeGrade, ...]
-    verdict: Literal["changed", "no_narrow_change", "inconclusive"] | None = None
-    confidence: float | None = None
-    finding_source: str | None = None
-
-
-@dataclass(frozen=True)
-class Grade:
-    """One row with what tells duplicates: the case within its run, and the attempt at it."""
-
-    row: dict[str, Any]
-    case: tuple[object, ...]
-    """Task id of the run, sample, epoch, agent and its model."""
-    attempt: str | None
-
-    @property
-    def key(self) -> tuple[object, ...]:
-        """What no two rows of a frame share."""
-        return (*self.case, self.row["judge"], self.row["judge_repeat"])
+_M = TypeVar("_M", bound=BaseModel)
 
 
 def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | None = None) -> Grades:
@@ -132,8 +77,8 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
         progress: Shows how many samples were read.
 
     Raises:
-        FileNotFoundError: For a path that does not exist.
-        ValueError: For a folder without logs; for a value outside its range; when nothing at all could be read.
+        MissingError: For a path that does not exist.
+        MendableError: For a folder without logs; for a value outside its range; when nothing at all could be read.
     """
     import pandas as pd
 
@@ -142,7 +87,7 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
     unique = tuple(dict.fromkeys(left_out))
     if not rows:
         reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in unique)
-        raise ValueError("no grade could be read\n" + (reasons or "  the logs hold no samples"))
+        raise MendableError("no grade could be read\n" + (reasons or "  the logs hold no samples"))
     frame = pd.DataFrame(rows, columns=list(COLUMNS)).sort_values(_ORDER, kind="stable")
     return Grades(check_frame(frame), unique)
 
@@ -153,9 +98,9 @@ def _read(
     """All grades, those of the newest logs first."""
     from .sources import open_sources
 
-    found: list[tuple[tuple[str, str, float, str], list[Grade]]] = []
+    found: list[tuple[tuple[str, str, float, str], Sequence[Grade]]] = []
     with open_sources(paths) as sources:
-        left_out += [LeftOut(name, sample, reason) for name, sample, reason in sources.left_out]
+        left_out += sources.left_out
         total = sum(expected_samples(source.path) for source in sources.logs) if progress else 0
         with progress(total, "Reading samples") if progress else nullcontext(lambda: None) as tick:
             for source in sources.logs:
@@ -168,7 +113,7 @@ def _read(
                     left_out.append(LeftOut(source.name, None, note))
                 # Not a generator: the log is let go before the next is read.
                 found.append((age(source.name, log, source.modified), list(log_grades(source.name, log, left_out))))
-        found += [(packed.age, [Grade(*grade) for grade in packed.grades]) for packed in sources.packed]
+        found += [(packed.age, packed.grades) for packed in sources.packed]
     for _, grades in sorted(found, key=lambda item: item[0], reverse=True):
         yield from grades
 
@@ -194,45 +139,50 @@ def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[L
     if not scores:
         why = f"errored: {_line(sample.error.message)}" if sample.error else "was not scored"
         raise _SampleRefused(f"no rubric_grade; the sample {why}")
-    rubrics = [_parse(_Rubric, score.metadata or {}, "rubric_grade") for score in scores]
-    entries = {(given.judge, given.repeat): given for rubric in rubrics for given in rubric.grades}
+    rubrics = [_rubric(score) for score in scores]
+    entries = {(given.judge, given.repeat): given for rubric in rubrics for given in rubric.grades or ()}
     if not entries:
         why = scores[-1].explanation or scores[-1].reason or "no reason given"
         raise _SampleRefused(f"rubric_grade without grades: {why}")
-    case = _case_columns(path, log, sample) | {"verdict": rubrics[-1].verdict, "confidence": rubrics[-1].confidence}
-    if case["error"] is None and rubrics[-1].finding_source == "refused":
-        case["error"] = REFUSED
-    # A retry keeps the task id, alone or in an eval set, and so does a re-scored copy.
-    identity = (log.eval.task_id, case["sample"], case["epoch"], case["agent"], case["agent_model"])
+    case = _case_row(path, log, sample, rubrics[-1])
     for given in entries.values():
         if given.grade is None:
             reason = f"ungraded by {given.judge}, repeat {given.repeat}: {_line(given.error or 'no reason given')}"
             left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + reason))
             continue
-        row = case | {"judge": given.judge, "judge_repeat": given.repeat, "grade": given.grade}
-        yield Grade(row, identity, sample.uuid)
+        row: GradeRow = {**case, "judge": given.judge, "judge_repeat": given.repeat, "grade": given.grade}
+        yield Grade(row, log.eval.task_id, sample.uuid)
 
 
-def _case_columns(path: str, log: EvalLog, sample: EvalSample) -> dict[str, Any]:
-    conditions = _parse(_Conditions, sample.metadata, "sample metadata")
-    agent = log.eval.solver or conditions.agent
+def _case_row(path: str, log: EvalLog, sample: EvalSample, rubric: GradeMetadata) -> CaseRow:
+    about = _parse(CaseMetadata, sample.metadata, "sample metadata")
+    agent = log.eval.solver or about.agent
     if agent is None:
         raise _SampleRefused("sample metadata: agent: missing, and the log names no solver")
     tokens, cost = _usage(log.eval.model, sample)
-    return conditions.model_dump() | {
+    return {
         "log": path,
         "sample": str(sample.id),
         "epoch": sample.epoch,
-        # Variants of one organism share its ground truth: they are one cluster.
-        "organism": conditions.organism.partition("+")[0],
+        "suite": about.suite,
+        "organism": about.organism.partition("+")[0],
+        "family": about.family,
+        "variant": about.variant,
+        "method": about.method,
         "agent": agent,
-        "agent_model": KEYLESS if log.eval.model == "none/none" else log.eval.model,
+        "agent_model": KEYLESS_INVESTIGATOR if log.eval.model == NO_MODEL else log.eval.model,
+        "interactions": about.interactions,
+        "framing": about.framing,
+        "blind": about.blind,
+        "hints": about.hints,
         "fact_recall": _number((sample.scores or {}).get("fact_recall")),
+        "verdict": rubric.verdict,
+        "confidence": rubric.confidence,
         "interactions_used": sample.store.get("CaseState:interactions_used"),
         "tokens": tokens,
         "cost": cost,
         "seconds": sample.total_time,
-        "error": sample.error.message if sample.error else None,
+        "error": sample.error.message if sample.error else REFUSED if rubric.finding_source == "refused" else None,
     }
 
 
@@ -265,7 +215,14 @@ def _newest(grades: Iterable[Grade], left_out: list[LeftOut]) -> Iterator[Grade]
         left_out.append(LeftOut(grade.row["log"], grade.row["sample"], reason))
 
 
-def _parse(model: type[_M], data: dict[str, Any], where: str) -> _M:
+def _rubric(score: Score) -> GradeMetadata:
+    rubric = _parse(GradeMetadata, score.metadata or {}, "rubric_grade")
+    if rubric.grades is None:
+        raise _SampleRefused("rubric_grade: grades: Field required")
+    return rubric
+
+
+def _parse(model: type[_M], data: Mapping[str, object], where: str) -> _M:
     try:
         return model.model_validate(data)
     except ValidationError as error:

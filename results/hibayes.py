@@ -9,7 +9,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..records.errors import MendableError, MissingError
+from ..records.files import whole_folder
 from .schema import CONTROL_FAMILY, check_frame
 
 if TYPE_CHECKING:
@@ -106,29 +107,21 @@ def export_hibayes(
         seed: Of all chains.
 
     Raises:
-        ValueError: For a folder that holds something, for a frame that is empty or no grades frame, and for a name
+        MendableError: For a folder that holds something, for a frame that is empty or no grades frame, and for a name
             that would not survive the way through CSV.
     """
     folder = Path(folder)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ValueError(f"{folder} exists and is not an empty folder; name a new one with --out, or remove it")
+        raise MendableError(f"{folder} exists and is not an empty folder; name a new one with --out, or remove it")
     rows = hibayes_rows(frame)
     factors, left_out = _identified(rows)
     export = HibayesExport(folder, len(rows), factors, left_out)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = folder.parent / f".partial-{uuid.uuid4().hex}"
-    temporary.mkdir()
-    try:
+    with whole_folder(folder) as temporary:
         rows.to_csv(temporary / DATA, index=False)
         _check_csv(temporary / DATA, rows)
         sampling = {"samples": draws, "warmup": tune, "chains": CHAINS, "seed": seed, "progress_bar": False}
         (temporary / CONFIG).write_text(yaml.safe_dump(_config(factors, sampling), sort_keys=False), encoding="utf-8")
         (temporary / README).write_text(_readme(export), encoding="utf-8")
-        if folder.exists():
-            folder.rmdir()
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return export
 
 
@@ -140,11 +133,11 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
     every judge, within organism, method, agent and conditions, from 0.
 
     Raises:
-        ValueError: For a frame that is empty or no grades frame.
+        MendableError: For a frame that is empty or no grades frame.
     """
     frame = check_frame(frame)
     if frame.empty:
-        raise ValueError("the grades frame is empty; make one with grades_frame(logs)")
+        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
     rows = frame[[*_RUN, "suite", "variant", "framing", "hints", "judge_repeat"]].assign(
         score=frame["grade"] - 1,
         task="diffbench",
@@ -167,11 +160,11 @@ def hibayes_command() -> str:
     """HiBayES' own command: beside the running Python, else on the path.
 
     Raises:
-        FileNotFoundError: When HiBayES is not installed; with how to install it.
+        MissingError: When HiBayES is not installed; with how to install it.
     """
     found = shutil.which(COMMAND, path=str(Path(sys.executable).parent)) or shutil.which(COMMAND)
     if found is None:
-        raise FileNotFoundError(
+        raise MissingError(
             f"HiBayES is not installed: there is no {COMMAND} beside {sys.executable} or on the path; install it with "
             f"Python 3.12 or later, here or in an environment of its own whose bin folder is on the path: {INSTALL}"
         )
@@ -186,16 +179,14 @@ def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> Hibayes
         command: HiBayES' command; by default the one that `hibayes_command` finds.
 
     Raises:
-        FileNotFoundError: When HiBayES is not installed, or the folder is no export.
-        ValueError: When there is a fit already, or HiBayES fails; with the end of what it printed.
+        MissingError: When HiBayES is not installed, or the folder is no export.
+        MendableError: When there is a fit already, or HiBayES fails; with the end of what it printed.
     """
     folder = Path(folder)
     if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(
-            f"no {CONFIG} in {folder}; write one with: diffbench export hibayes LOGS --out {folder}"
-        )
+        raise MissingError(f"no {CONFIG} in {folder}; write one with: diffbench export hibayes LOGS --out {folder}")
     if (folder / FIT).exists():
-        raise ValueError(f"{folder / FIT} exists; read it with read_hibayes_fit, or remove it to fit again")
+        raise MendableError(f"{folder / FIT} exists; read it with read_hibayes_fit, or remove it to fit again")
     command = command or [hibayes_command()]
     # With no input, a check that asks a question ends the run instead of hanging it.
     done = subprocess.run(  # noqa: S603 - the caller's own command
@@ -203,7 +194,7 @@ def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> Hibayes
     )
     if done.returncode != 0:
         end = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-        raise ValueError(f"{command[0]} failed in {folder} with exit status {done.returncode}:\n{end}")
+        raise MendableError(f"{command[0]} failed in {folder} with exit status {done.returncode}:\n{end}")
     return read_hibayes_fit(folder)
 
 
@@ -211,19 +202,19 @@ def read_hibayes_fit(folder: str | Path) -> HibayesFit:
     """The fit that HiBayES left in an exported folder.
 
     Raises:
-        FileNotFoundError: When there is none.
-        ValueError: When there are several, or the libraries that read it are not installed.
+        MissingError: When there is none.
+        MendableError: When there are several, or the libraries that read it are not installed.
     """
     found = sorted(Path(folder).glob(f"{FIT}/models/*/inference_data.nc"))
     if not found:
-        raise FileNotFoundError(f"no {FIT}/models/*/inference_data.nc in {folder}; fit it as its {README} says")
+        raise MissingError(f"no {FIT}/models/*/inference_data.nc in {folder}; fit it as its {README} says")
     if len(found) > 1:
-        raise ValueError(f"{folder} holds {len(found)} fits: {', '.join(map(str, found))}; keep one")
+        raise MendableError(f"{folder} holds {len(found)} fits: {', '.join(map(str, found))}; keep one")
     try:
         import h5netcdf  # type: ignore[import-untyped,unused-ignore]  # noqa: F401 - xarray's engine
         import xarray as xr
     except ModuleNotFoundError as error:
-        raise ValueError(f"{error}; a fit is read with: pip install xarray h5netcdf") from error
+        raise MendableError(f"{error}; a fit is read with: pip install xarray h5netcdf") from error
     with (
         xr.open_dataset(found[0], group="posterior", engine="h5netcdf") as posterior,
         xr.open_dataset(found[0], group="sample_stats", engine="h5netcdf") as stats,
@@ -336,4 +327,6 @@ def _check_csv(path: Path, rows: pd.DataFrame) -> None:
         changed = back[name].astype(str).to_numpy() != rows[name].astype(str).to_numpy()
         if changed.any():
             value = rows[name].iloc[int(changed.argmax())]
-            raise ValueError(f"column {name}: the name {value!r} does not survive a CSV file; rename it in the frame")
+            raise MendableError(
+                f"column {name}: the name {value!r} does not survive a CSV file; rename it in the frame"
+            )

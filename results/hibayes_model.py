@@ -73,8 +73,9 @@ def fit_flat(frame: pd.DataFrame, draws: int = 2000, seed: int = 0, *, tune: int
         tune: Tuning draws of each chain; by default HiBayES' 1,000.
 
     Raises:
-        FileNotFoundError: When HiBayES is not installed.
-        ValueError: For a frame that is empty or no grades frame, an organism in two families, and when HiBayES fails.
+        MissingError: When HiBayES is not installed.
+        MendableError: For a frame that is empty or no grades frame, an organism in two families, and when HiBayES
+            fails.
     """
     started = time.perf_counter()
     design = design_of(frame)

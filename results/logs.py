@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..records.errors import MendableError, MissingError
+
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
@@ -32,7 +34,7 @@ _REMEDY = "run: inspect eval benchmark/diffing.py --log-dir {folder}"
 _UNUSED = {"messages", "events", "events_data", "attachments", "timelines"}
 
 
-class LogRefused(ValueError):  # noqa: N818 - it reads as what happened
+class LogRefused(MendableError):  # noqa: N818 - it reads as what happened
     """A file that is no readable log of the task; the message says why."""
 
 
@@ -40,23 +42,23 @@ def find_logs(paths: str | Path | Iterable[str | Path]) -> list[str]:
     """The log files named, and those in the folders named and their sub-folders; each once.
 
     Raises:
-        FileNotFoundError: For a path that does not exist.
-        ValueError: For a folder without logs, or when no path is given.
+        MissingError: For a path that does not exist.
+        MendableError: For a folder without logs, or when no path is given.
     """
     from inspect_ai.log import list_eval_logs
 
     found: dict[Path, None] = {}
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
-        raise ValueError(f"no log given; {_REMEDY.format(folder='logs')}")
+        raise MendableError(f"no log given; {_REMEDY.format(folder='logs')}")
     for path in map(Path, given):
         if not path.exists():
-            raise FileNotFoundError(f"no log at {path}; {_REMEDY.format(folder=path)}")
+            raise MissingError(f"no log at {path}; {_REMEDY.format(folder=path)}")
         files = [path]
         if path.is_dir():
             files = [Path(info.name.removeprefix("file://")) for info in list_eval_logs(str(path.resolve()))]
         if not files:
-            raise ValueError(f"no evaluation log in {path}; {_REMEDY.format(folder=path)}")
+            raise MendableError(f"no evaluation log in {path}; {_REMEDY.format(folder=path)}")
         found |= dict.fromkeys(file.resolve() for file in sorted(files))
     return [str(file) for file in found]
 

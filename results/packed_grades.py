@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
+from ..records.errors import MendableError
+from .rows import Grade, GradeRow
 from .schema import COLUMNS, check_frame
 
-__all__ = ["PackedGrade", "load_packed", "save_packed"]
+if TYPE_CHECKING:
+    import pandas as pd
 
-PackedGrade = tuple[dict[str, Any], tuple[object, ...], str | None]
-"""Row of the grades frame; case: task id, sample, epoch, agent, agent model; attempt."""
+__all__ = ["load_packed", "save_packed"]
 
 _ATTEMPT = "attempt"
-_CASE = ["sample", "epoch", "agent", "agent_model"]
 
 
-def save_packed(rows: list[dict[str, Any]], attempts: list[str | None], path: Path) -> None:
-    """Write rows of the grades frame, in their order, with the attempt of each.
+def save_packed(grades: Sequence[Grade], path: Path) -> None:
+    """Write the rows of grades, in their order, with the attempt of each.
 
     Raises:
-        ValueError: When the rows make no grades frame.
+        MendableError: When the rows make no grades frame.
     """
     import pandas as pd
 
-    frame = check_frame(pd.DataFrame(rows, columns=list(COLUMNS)))
-    frame.assign(**{_ATTEMPT: pd.Series(attempts, dtype="string")}).to_parquet(path, index=False)
+    frame = check_frame(pd.DataFrame([grade.row for grade in grades], columns=list(COLUMNS)))
+    attempts = pd.Series([grade.attempt for grade in grades], dtype="string")
+    frame.assign(**{_ATTEMPT: attempts}).to_parquet(path, index=False)
 
 
-def load_packed(path: Path, task_ids: dict[str, str]) -> dict[str, list[PackedGrade]]:
+def load_packed(path: Path, task_ids: dict[str, str]) -> dict[str, list[Grade]]:
     """Grades by log, of the logs in ``task_ids`` (log -> its task id).
 
     Raises:
-        ValueError: When the file holds no packed grades.
+        MendableError: When the file holds no packed grades.
     """
     import pandas as pd
     import pyarrow as pa
@@ -40,14 +43,16 @@ def load_packed(path: Path, task_ids: dict[str, str]) -> dict[str, list[PackedGr
     try:
         frame = pd.read_parquet(path)
     except pa.ArrowException as error:
-        raise ValueError(f"no parquet file: {error}") from error
+        raise MendableError(f"no parquet file: {error}") from error
     if _ATTEMPT not in frame.columns:
-        raise ValueError(f"no column {_ATTEMPT!r}: these are no packed grades")
+        raise MendableError(f"no column {_ATTEMPT!r}: these are no packed grades")
     attempts = [None if pd.isna(value) else str(value) for value in frame[_ATTEMPT]]
-    checked = check_frame(frame.drop(columns=_ATTEMPT))
-    grades: dict[str, list[PackedGrade]] = {log: [] for log in task_ids}
-    for row, attempt in zip(checked.to_dict("records"), attempts, strict=True):
+    grades: dict[str, list[Grade]] = {log: [] for log in task_ids}
+    for row, attempt in zip(_rows(check_frame(frame.drop(columns=_ATTEMPT))), attempts, strict=True):
         if (log := row["log"]) in grades:
-            case = (task_ids[log], *(row[name] for name in _CASE))
-            grades[log].append(({str(name): value for name, value in row.items()}, case, attempt))
+            grades[log].append(Grade(row, task_ids[log], attempt))
     return grades
+
+
+def _rows(checked: pd.DataFrame) -> list[GradeRow]:
+    return cast("list[GradeRow]", checked.to_dict("records"))

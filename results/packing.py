@@ -10,15 +10,22 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
 
 from ..organisms.suites import Organism, find_organism, load_suite
-from .frame import Grade, LeftOut, log_grades
+from ..records.case import CaseMetadata
+from ..records.errors import MendableError
+from ..records.files import replaced_file
+from .frame import log_grades
 from .logs import LogRefused, damage, find_logs, read_log, unfinished
 from .packed_grades import save_packed
 from .redaction import SecretFoundError, find_secret, strip_log
+from .rows import Grade, LeftOut
 from .submission import FORMAT_VERSION, GRADES, MANIFEST, ArtifactUse, LogEntry, Manifest, Member, Note, file_sha256
 
 if TYPE_CHECKING:
@@ -64,15 +71,15 @@ def write_submission(
         tick: Called after each sample read.
 
     Raises:
-        FileNotFoundError: For a path that does not exist.
-        ValueError: When the file exists, and for logs that cannot be read, have no grades, are unfinished or seem to
+        MissingError: For a path that does not exist.
+        MendableError: When the file exists, and for logs that cannot be read, have no grades, are unfinished or seem to
             hold secrets, and for organisms whose specs are not here; says which and what to do.
     """
     out = Path(out)
     if out.suffix != ".zip":
-        raise ValueError(f"{out} is no name for a submission; end it in .zip")
+        raise MendableError(f"{out} is no name for a submission; end it in .zip")
     if out.exists():
-        raise ValueError(f"{out} exists; remove it or name another file with --out")
+        raise MendableError(f"{out} exists; remove it or name another file with --out")
     files = [Path(file) for file in find_logs(paths)]
     with tempfile.TemporaryDirectory(prefix="diffbench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
@@ -80,15 +87,10 @@ def write_submission(
         manifest = _manifest(packed, folder, name, contact, grades_only)
         text = manifest.model_dump_json(indent=1) + "\n"
         if found := find_secret(text.encode()):
-            raise ValueError(f"the manifest seems to hold {found}; look at --name, --contact and the logs' errors")
+            raise MendableError(f"the manifest seems to hold {found}; look at --name, --contact and the logs' errors")
         (folder / MANIFEST).write_text(text, encoding="utf-8")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial = out.with_name(f".partial-{out.name}")
-        try:
+        with replaced_file(out) as partial:
             _zip(folder, [MANIFEST, *manifest.members], partial)
-            partial.rename(out)
-        finally:
-            partial.unlink(missing_ok=True)
     return manifest
 
 
@@ -116,7 +118,7 @@ def _read_all(
             stripped = () if grades_only else _copy(file, folder / "logs" / name)
             packed.append(_describe(file, name, log, grades, left_out, stripped))
     if refused:
-        raise ValueError(f"{len(refused)} of {len(files)} logs cannot be submitted:\n  " + "\n  ".join(refused))
+        raise MendableError(f"{len(refused)} of {len(files)} logs cannot be submitted:\n  " + "\n  ".join(refused))
     if grades_only:
         _save_grades(packed, folder / GRADES)
     return packed
@@ -129,15 +131,15 @@ def _copy(file: Path, target: Path) -> tuple[str, ...]:
     except SecretFoundError:
         raise
     except damage() as error:
-        raise ValueError(f"{file}: unreadable or truncated: {type(error).__name__}: {error}") from error
+        raise MendableError(f"{file}: unreadable or truncated: {type(error).__name__}: {error}") from error
 
 
 def _save_grades(packed: list[_Packed], path: Path) -> None:
     grades = [grade for log in packed for grade in log.grades]
     for error in {str(grade.row["error"]) for grade in grades}:
         if found := find_secret(error.encode()):
-            raise ValueError(f"the error of a sample seems to hold {found}; remove it from the log")
-    save_packed([grade.row for grade in grades], [grade.attempt for grade in grades], path)
+            raise MendableError(f"the error of a sample seems to hold {found}; remove it from the log")
+    save_packed(grades, path)
 
 
 def _names(files: list[Path]) -> list[str]:
@@ -154,7 +156,7 @@ def _names(files: list[Path]) -> list[str]:
 def _describe(
     file: Path, name: str, log: EvalLog, grades: tuple[Grade, ...], left_out: list[LeftOut], stripped: tuple[str, ...]
 ) -> _Packed:
-    cases: list[dict[str, Any]] = [sample.metadata for sample in log.samples or []]
+    cases = list(_cases(log))
     entry = LogEntry(
         name=name,
         sha256=file_sha256(file),
@@ -163,20 +165,27 @@ def _describe(
         completed=str(log.stats.completed_at),
         modified=int(file.stat().st_mtime),
         status=log.status,
-        samples=len(cases),
+        samples=len(log.samples or []),
         grades=len(grades),
         model=log.eval.model,
         packages={str(key): str(value) for key, value in log.eval.packages.items()},
         stripped=stripped,
     )
     artifacts = frozenset(
-        (str(case.get("organism_id")), method, key)
+        (case.organism_id, method, key)
         for case in cases
-        if case.get("artifact_key") and case.get("method")
-        for method, key in _artifacts_of(str(case["method"]), str(case["artifact_key"]))
+        if case.artifact_key
+        for method, key in _artifacts_of(case.method, case.artifact_key)
     )
     organisms = frozenset((grade.row["suite"], grade.row["organism"]) for grade in grades)
     return _Packed(entry, grades, tuple(left_out), artifacts, organisms)
+
+
+def _cases(log: EvalLog) -> Iterator[CaseMetadata]:
+    """The cases whose metadata can be read; of the others no grade was read either."""
+    for sample in log.samples or []:
+        with suppress(ValidationError):
+            yield CaseMetadata.model_validate(sample.metadata)
 
 
 def _artifacts_of(method: str, key: str) -> Iterator[tuple[str, str]]:
@@ -216,7 +225,7 @@ def _organism(suite: str, name: str) -> Organism:
     try:
         return find_organism(f"{suite}.{name}")
     except ValueError as error:
-        raise ValueError(
+        raise MendableError(
             f"{error}; the logs have cases on {suite}.{name}: name the folder of its spec in DIFFBENCH_ORGANISMS"
         ) from error
 

@@ -9,6 +9,8 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from ..records.errors import MendableError
+
 __all__ = ["SecretFoundError", "find_secret", "strip_log"]
 
 STRIPPED = frozenset({"model_base_url", "base_url", "model_args", "extra_headers", "extra_body"})
@@ -35,7 +37,7 @@ _KINDS = tuple(_SECRETS)
 _ANY = re.compile(b"|".join(b"(" + pattern + b")" for pattern in _SECRETS.values()))
 
 
-class SecretFoundError(ValueError):
+class SecretFoundError(MendableError):
     """Something in a log looks like a secret; the message says what and where, but not the secret."""
 
 

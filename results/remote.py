@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from ..records.errors import MendableError, MissingError
+
 __all__ = ["RemoteFile", "fetch", "is_remote"]
 
 
@@ -30,9 +32,9 @@ def fetch(url: str, folder: Path) -> list[RemoteFile]:
     Every place is read that Inspect reads logs from; fsspec's packages for the protocols do it.
 
     Raises:
-        FileNotFoundError: When nothing is there.
-        ValueError: When it is a folder without logs and zip files, when the protocol is unknown or its package is not
-            installed, or when the other side refuses.
+        MissingError: When nothing is there.
+        MendableError: When it is a folder without logs and zip files, when the protocol is unknown or its package is
+            not installed, or when the other side refuses.
     """
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped,unused-ignore]
 
@@ -41,7 +43,7 @@ def fetch(url: str, folder: Path) -> list[RemoteFile]:
     except FileNotFoundError:
         raise
     except (ImportError, OSError, BotoCoreError) as error:
-        raise ValueError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+        raise MendableError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def _fetch(url: str, folder: Path) -> list[RemoteFile]:
@@ -50,13 +52,13 @@ def _fetch(url: str, folder: Path) -> list[RemoteFile]:
 
     fs, root = url_to_fs(url)
     if not fs.exists(root):
-        raise FileNotFoundError(f"nothing at {url}; to write logs there: inspect eval … --log-dir {url}")
+        raise MissingError(f"nothing at {url}; to write logs there: inspect eval … --log-dir {url}")
     found = {root}
     if fs.isdir(root):
         found = {url_to_fs(log.name)[1] for log in list_eval_logs(url)}
         found |= {path for path in fs.find(root) if path.endswith(".zip")}
     if not found:
-        raise ValueError(f"no evaluation log and no submission at {url}")
+        raise MendableError(f"no evaluation log and no submission at {url}")
     files = []
     for number, path in enumerate(sorted(found)):
         copy = folder / str(number) / PurePosixPath(path).name

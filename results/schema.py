@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
+
+from ..records.errors import MendableError, MissingError
+from ..records.finding import Verdict
+from ..records.names import NO_HINTS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["COLUMNS", "CONTROL_FAMILY", "NO_HINTS", "VERDICTS", "check_frame", "load_frame", "save_frame"]
+__all__ = ["COLUMNS", "CONTROL_FAMILY", "check_frame", "load_frame", "save_frame"]
 
 CONTROL_FAMILY = "null"
 """Family of the organisms that have no narrow behaviour to be found."""
 
-NO_HINTS = "none"
-"""Hints of a case whose investigator was told nothing, and of all cases from before there were any."""
-
-VERDICTS = ("changed", "no_narrow_change", "inconclusive")
+_VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 COLUMNS: dict[str, str] = {
     "log": "string",
@@ -67,23 +68,25 @@ def check_frame(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of ``frame`` with the columns of `COLUMNS` in their order and dtypes; ``hints`` may be missing.
 
     Raises:
-        ValueError: Naming the column and the value that does not fit.
+        MendableError: Naming the column and the value that does not fit.
     """
     if "hints" not in frame.columns:
         frame = frame.assign(hints=NO_HINTS)
     missing = [name for name in COLUMNS if name not in frame.columns]
     extra = [str(name) for name in frame.columns if name not in COLUMNS]
     if missing or extra:
-        raise ValueError(
+        raise MendableError(
             f"not a grades frame: missing columns {missing}, unknown columns {extra}; make one with grades_frame(logs)"
         )
     checked = frame[list(COLUMNS)].reset_index(drop=True)
     for name, dtype in COLUMNS.items():
         checked[name] = _cast(checked[name], dtype)
         _check_range(checked[name])
-    bad = checked["verdict"].notna() & ~checked["verdict"].isin(VERDICTS)
+    bad = checked["verdict"].notna() & ~checked["verdict"].isin(_VERDICTS)
     if bad.any():
-        raise ValueError(f"column verdict: {checked.loc[bad, 'verdict'].iloc[0]!r} is none of {', '.join(VERDICTS)}")
+        raise MendableError(
+            f"column verdict: {checked.loc[bad, 'verdict'].iloc[0]!r} is none of {', '.join(_VERDICTS)}"
+        )
     return checked
 
 
@@ -91,7 +94,7 @@ def save_frame(frame: pd.DataFrame, path: str | Path) -> Path:
     """Check ``frame`` and write it as parquet; returns the path.
 
     Raises:
-        ValueError: When it is no grades frame.
+        MendableError: When it is no grades frame.
     """
     path = Path(path)
     check_frame(frame).to_parquet(path, index=False)
@@ -102,18 +105,18 @@ def load_frame(path: str | Path) -> pd.DataFrame:
     """Read and check a grades frame that `save_frame` wrote.
 
     Raises:
-        FileNotFoundError: When there is no such file.
-        ValueError: When it is no parquet file, or holds no grades frame.
+        MissingError: When there is no such file.
+        MendableError: When it is no parquet file, or holds no grades frame.
     """
     import pandas as pd
     import pyarrow as pa
 
     if not Path(path).is_file():
-        raise FileNotFoundError(f"no grades frame at {path}; write one with save_frame(grades_frame(logs).frame, path)")
+        raise MissingError(f"no grades frame at {path}; write one with save_frame(grades_frame(logs).frame, path)")
     try:
         frame = pd.read_parquet(path)
     except pa.ArrowInvalid as error:
-        raise ValueError(f"{path} is no parquet file: {error}") from error
+        raise MendableError(f"{path} is no parquet file: {error}") from error
     return check_frame(frame)
 
 
@@ -124,9 +127,9 @@ def _cast(column: pd.Series, dtype: str) -> pd.Series:
     try:
         cast = column.astype(pandas_dtype(strict))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"column {column.name}: {_first_misfit(column, strict)!r} is not {dtype}") from error
+        raise MendableError(f"column {column.name}: {_first_misfit(column, strict)!r} is not {dtype}") from error
     if str(column.name) not in _OPTIONAL and cast.isna().any():
-        raise ValueError(f"column {column.name}: row {int(cast.isna().argmax())} has no value; it is required")
+        raise MendableError(f"column {column.name}: row {int(cast.isna().argmax())} has no value; it is required")
     final: pd.Series = cast.astype(pandas_dtype(dtype))
     return final
 
@@ -150,4 +153,4 @@ def _check_range(column: pd.Series) -> None:
     bad = column.notna() & ~column.between(low, high)
     if bad.any():
         row = int(bad.argmax())
-        raise ValueError(f"column {column.name}: row {row} has {column.iloc[row]}; allowed is {low} to {high}")
+        raise MendableError(f"column {column.name}: row {row} has {column.iloc[row]}; allowed is {low} to {high}")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from ..records.errors import MendableError
 from .logs import find_logs
 from .packed_grades import load_packed
 from .remote import fetch, is_remote
+from .rows import Grade, LeftOut
 from .submission import GRADES, LogEntry, Submission, SubmissionRefused, file_sha256, read_submission
 
 __all__ = ["LogSource", "PackedSource", "Sources", "open_sources"]
@@ -32,8 +33,7 @@ class PackedSource:
     """Grades that were packed without their log."""
 
     age: tuple[str, str, float, str]
-    grades: tuple[tuple[dict[str, Any], tuple[object, ...], str | None], ...]
-    """Row, case and attempt of each grade."""
+    grades: tuple[Grade, ...]
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,7 @@ class Sources:
 
     logs: tuple[LogSource, ...]
     packed: tuple[PackedSource, ...]
-    left_out: tuple[tuple[str, str | None, str], ...]
-    """Log or submission, sample or None, and the reason."""
+    left_out: tuple[LeftOut, ...]
 
 
 @contextmanager
@@ -57,13 +56,13 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Sources]:
         paths: Files, folders, and URLs of either that Inspect reads, such as ``s3://bucket/logs``.
 
     Raises:
-        FileNotFoundError: For a path that does not exist.
-        ValueError: For a folder without logs and submissions, for a URL that cannot be read, or when no path is given.
+        MissingError: For a path that does not exist.
+        MendableError: For a folder without logs and submissions, for a URL that cannot be read, or without a path.
     """
     with tempfile.TemporaryDirectory(prefix="diffbench-", ignore_cleanup_errors=True) as temporary:
         logs, archives = _find(paths, Path(temporary) / "remote")
         packed: list[PackedSource] = []
-        left_out: list[tuple[str, str | None, str]] = []
+        left_out: list[LeftOut] = []
         # Hashing logs is needed only where one may be in a submission too.
         seen = {file_sha256(Path(log.path)): log.name for log in logs} if archives else {}
         for number, (shown, submission) in enumerate(_opened(archives, left_out)):
@@ -77,7 +76,7 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Sources]:
                 else:
                     logs += [LogSource(str(folder / "logs" / e.name), _name(shown, e), e.modified) for e in wanted]
             except SubmissionRefused as refused:
-                left_out.append((shown, None, str(refused).replace(str(submission.path), shown)))
+                left_out.append(LeftOut(shown, None, str(refused).replace(str(submission.path), shown)))
         yield Sources(tuple(logs), tuple(packed), tuple(left_out))
 
 
@@ -107,32 +106,31 @@ def _local(given: list[Path]) -> tuple[list[str], list[Path]]:
             continue
         try:
             logs |= dict.fromkeys(find_logs(path))
-        except ValueError:
+        except MendableError:
             if not here:
                 raise
     return list(logs), list(archives)
 
 
-def _opened(archives: dict[Path, str], left_out: list[tuple[str, str | None, str]]) -> list[tuple[str, Submission]]:
+def _opened(archives: dict[Path, str], left_out: list[LeftOut]) -> list[tuple[str, Submission]]:
     """Those that are whole; with logs before those with grades alone, else in the order given."""
     opened = []
     for archive, shown in archives.items():
         try:
             opened.append((shown, read_submission(archive)))
         except SubmissionRefused as refused:
-            left_out.append((shown, None, str(refused).replace(str(archive), shown)))
+            left_out.append(LeftOut(shown, None, str(refused).replace(str(archive), shown)))
     return sorted(opened, key=lambda item: item[1].manifest.kind != "logs")
 
 
-def _unseen(
-    shown: str, submission: Submission, seen: dict[str, str], left_out: list[tuple[str, str | None, str]]
-) -> list[LogEntry]:
+def _unseen(shown: str, submission: Submission, seen: dict[str, str], left_out: list[LeftOut]) -> list[LogEntry]:
     """The submission's logs that were not met before; they count as met from now on."""
     wanted = []
     for log in submission.manifest.logs:
         name = _name(shown, log)
         if log.sha256 in seen:
-            left_out.append((name, None, f"duplicate: the same log as {seen[log.sha256]}, which is counted instead"))
+            why = f"duplicate: the same log as {seen[log.sha256]}, which is counted instead"
+            left_out.append(LeftOut(name, None, why))
             continue
         seen[log.sha256] = name
         wanted.append(log)
@@ -142,22 +140,22 @@ def _unseen(
 def _packed(shown: str, logs: list[LogEntry], folder: Path) -> list[PackedSource]:
     try:
         grades = load_packed(folder / GRADES, {log.name: log.task_id for log in logs})
-    except ValueError as error:
+    except MendableError as error:
         raise SubmissionRefused(f"{GRADES}: {error}") from error
     packed = []
     for log in logs:
         name = _name(shown, log)
         if len(grades[log.name]) != log.grades:
             raise SubmissionRefused(f"{GRADES} has {len(grades[log.name])} grades of {log.name}, not {log.grades}")
-        mine = tuple((row | {"log": name}, case, attempt) for row, case, attempt in grades[log.name])
+        mine = tuple(replace(grade, row={**grade.row, "log": name}) for grade in grades[log.name])
         packed.append(PackedSource((log.created, log.completed, log.modified, name), mine))
     return packed
 
 
-def _notes(shown: str, submission: Submission, logs: list[LogEntry]) -> list[tuple[str, str | None, str]]:
+def _notes(shown: str, submission: Submission, logs: list[LogEntry]) -> list[LeftOut]:
     names = {log.name for log in logs}
     return [
-        (f"{shown}/logs/{note.log}", note.sample, note.reason)
+        LeftOut(f"{shown}/logs/{note.log}", note.sample, note.reason)
         for note in submission.manifest.notes
         if note.log in names
     ]

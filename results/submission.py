@@ -13,6 +13,8 @@ from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ..records.errors import MendableError, MissingError
+
 __all__ = [
     "FORMAT_VERSION",
     "GRADES",
@@ -43,7 +45,7 @@ _SYMLINK, _KIND = 0o120000, 0o170000
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-class SubmissionRefused(ValueError):  # noqa: N818 - it reads as what happened
+class SubmissionRefused(MendableError):  # noqa: N818 - it reads as what happened
     """A file that is no whole submission; the message says why."""
 
 
@@ -151,14 +153,12 @@ def read_submission(path: str | Path, limit: int = LIMIT) -> Submission:
         limit: Bytes of all members together, unpacked, that are read at most.
 
     Raises:
-        FileNotFoundError: When there is no such file.
+        MissingError: When there is no such file.
         SubmissionRefused: When it is none, is damaged, has unsafe names or is too large; says which.
     """
     path = Path(path)
     if not path.is_file():
-        raise FileNotFoundError(
-            f"no submission at {path}; make one with: diffbench submit LOGS --out {path} --name NAME"
-        )
+        raise MissingError(f"no submission at {path}; make one with: diffbench submit LOGS --out {path} --name NAME")
     try:
         with zipfile.ZipFile(path) as archive:
             _check_entries(path, archive.infolist(), limit)

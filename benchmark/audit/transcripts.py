@@ -78,7 +78,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
     organisms: list[str] = []
     texts = 0
     with open_sources(paths) as sources:
-        left_out += [LeftOut(name, sample, reason) for name, sample, reason in sources.left_out]
+        left_out += sources.left_out
         left_out += [LeftOut(packed.age[-1], None, "grades without transcripts") for packed in sources.packed]
         total = sum(expected_samples(source.path) for source in sources.logs)
         with progress(total, "Reading transcripts") if progress else nullcontext(lambda: None) as tick:

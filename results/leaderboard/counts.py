@@ -10,10 +10,11 @@ from itertools import combinations
 from statistics import NormalDist
 from typing import TYPE_CHECKING
 
+from ...records.names import DEFAULT_VARIANT
+from ..schema import CONTROL_FAMILY
+
 if TYPE_CHECKING:
     import pandas as pd
-
-from ..schema import CONTROL_FAMILY
 
 __all__ = [
     "ConfidenceBin",
@@ -173,7 +174,7 @@ def seed_consistency(findings: pd.DataFrame) -> Consistency | None:
     is_seed = findings["variant"].map(lambda variant: bool(_SEED.fullmatch(variant)))
     seeded = findings[is_seed].groupby(_ORGANISM).size().index
     of_seeded = findings.set_index(_ORGANISM).index.isin(seeded)
-    kept = findings[of_seeded & (is_seed | (findings["variant"] == "default"))]
+    kept = findings[of_seeded & (is_seed | (findings["variant"] == DEFAULT_VARIANT))]
     by_variant = kept.groupby([*_INVESTIGATION, "variant"])["grade"].mean()
     return _consistency(by_variant.groupby(level=_INVESTIGATION))
 
@@ -227,7 +228,7 @@ def _points(kept: pd.DataFrame) -> Iterator[DilutionPoint]:
 
 
 def _general(variant: str) -> float:
-    if variant == "default":
+    if variant == DEFAULT_VARIANT:
         return 0.0
     match = _DILUTION.fullmatch(variant)
     if match is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...records.errors import MendableError, MissingError
 from ..hibayes_model import FlatFit, fit_flat
 from ..model import Fit, Stability, fit, leave_one_organism_out
 from ..model.design import GRADES
@@ -32,6 +33,8 @@ _REFIT = 0.35
 """Time of a fit without an organism, to that of the whole fit with 500 draws."""
 _PATIENCE = 300.0
 """Seconds of such fits that are spent unasked."""
+_NO_FIT = (MendableError, np.linalg.LinAlgError, RuntimeError)
+"""What the model, its linear algebra and its sampler raise for grades that they cannot take."""
 _INSTALL = "pip install 'diffbench[results]'"
 _FLAT_NOTES = (
     "Intervals of HiBayES' flat model are too narrow, and P(A > B), P(best) and ranks too sure: it takes grades of one "
@@ -103,20 +106,22 @@ def run_model(
     """Fit the model, and fit it again without each organism; a note where either cannot be done.
 
     Raises:
-        FileNotFoundError: When HiBayES is to fit and is not installed.
-        ValueError: For fewer than 50 draws and an unknown engine.
+        MissingError: When HiBayES is to fit and is not installed.
+        MendableError: For fewer than 50 draws and an unknown engine.
     """
     if draws < 50:
-        raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 500")
+        raise MendableError(f"draws is {draws}; it must be at least 50, e.g. 500")
     if engine not in ENGINES:
-        raise ValueError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
+        raise MendableError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     try:
         found, again = _fit(
             frame, draws, seed, progress, partial(fit, cores=cores) if engine == "diffbench" else fit_flat
         )
     except ModuleNotFoundError as error:
         return Fitted(None, None, (f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
-    except (ValueError, RuntimeError) as error:
+    except MissingError:
+        raise
+    except _NO_FIT as error:
         # Grades of any shape come from logs: what the model refuses still has its means.
         return Fitted(None, None, (f"The model could not be fitted: {error}",))
     if isinstance(found, FlatFit):
@@ -160,7 +165,7 @@ def _with_stability(found: Fit, frame: pd.DataFrame, progress: Progress | None, 
             for organism in organisms:
                 parts.append(leave_one_organism_out(found, frame, [organism], cores=cores))
                 tick()
-    except (ValueError, RuntimeError) as error:
+    except _NO_FIT as error:
         return Fitted(found, None, (f"Leave-one-organism-out could not be computed: {error}",))
     return Fitted(found, Stability(parts[0].order, tuple(one for part in parts for one in part.without)), ())
 

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...records.errors import MendableError
+from ...records.names import BLACKBOX, EVIDENCE_READER, is_keyless
 from ..schema import CONTROL_FAMILY, check_frame
 
 if TYPE_CHECKING:
@@ -98,15 +100,15 @@ def simple_means(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, leve
     All rows use the same seed; rows on the same organisms are thus resampled alike.
 
     Raises:
-        ValueError: For a frame that is empty or no grades frame, and for arguments out of range.
+        MendableError: For a frame that is empty or no grades frame, and for arguments out of range.
     """
     if not 0 < level < 1:
-        raise ValueError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9")
+        raise MendableError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9")
     if resamples < 1:
-        raise ValueError(f"resamples is {resamples}; it must be at least 1, e.g. 2000")
+        raise MendableError(f"resamples is {resamples}; it must be at least 1, e.g. 2000")
     frame = check_frame(frame)
     if frame.empty:
-        raise ValueError("the grades frame is empty; make one with grades_frame(logs)")
+        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
     rows = [_row(group, resamples, seed, level) for _, group in frame.groupby(_ROW, sort=True)]
     ranked = tuple(sorted(rows, key=lambda row: -row.grade))
     return SimpleMeans(ranked, level, resamples, seed, _notes(ranked, level, resamples, seed))
@@ -172,9 +174,9 @@ def _mean(column: pd.Series) -> float:
 def baselines_of(method: str, agent: str, agent_model: str) -> tuple[str, ...]:
     """Why a row is a baseline: ``blackbox``, ``reader``, ``keyless``; empty for a contender."""
     kinds = {
-        "blackbox": method == "blackbox",
-        "reader": agent.rpartition("/")[2].rpartition("@")[2] == "evidence_reader",
-        "keyless": agent_model.startswith("keyless/"),
+        "blackbox": method == BLACKBOX,
+        "reader": agent.rpartition("/")[2].rpartition("@")[2] == EVIDENCE_READER,
+        "keyless": is_keyless(agent_model),
     }
     return tuple(kind for kind, applies in kinds.items() if applies)
 

@@ -145,8 +145,8 @@ def leaderboard(
         engine: ``diffbench``, the hierarchical model; or ``hibayes``, HiBayES' flat one, fitted by HiBayES.
 
     Raises:
-        FileNotFoundError: When HiBayES is to fit and is not installed.
-        ValueError: For a frame that is empty or no grades frame, and for arguments out of range.
+        MissingError: When HiBayES is to fit and is not installed.
+        MendableError: For a frame that is empty or no grades frame, and for arguments out of range.
     """
     frame = check_frame(frame)
     simple = simple_means(frame, resamples=resamples, seed=seed)

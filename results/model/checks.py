@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...records.errors import MendableError
 from .design import GRADES, design_of
 from .fitting import Fit
 from .layout import Layout
@@ -59,7 +60,7 @@ def prior_predictive(frame: pd.DataFrame, draws: int = 1000, seed: int = 0) -> t
     each cell's average judge.
 
     Raises:
-        ValueError: For a frame that is empty or no grades frame.
+        MendableError: For a frame that is empty or no grades frame.
     """
     layout = Layout(design_of(frame))
     parameters = layout.parameters(layout.prior(draws, seed))
@@ -84,15 +85,15 @@ def leave_one_organism_out(
         cores: Chains that run at once.
 
     Raises:
-        ValueError: When there is only one method or one organism, or for an unknown organism.
+        MendableError: When there is only one method or one organism, or for an unknown organism.
     """
     known = fit.design.factors["organism"].levels
     methods = fit.design.factors["method"].levels
     if len(known) < 2 or len(methods) < 2:
-        raise ValueError(f"{len(methods)} method(s) on {len(known)} organism(s); both must be at least two")
+        raise MendableError(f"{len(methods)} method(s) on {len(known)} organism(s); both must be at least two")
     unknown = sorted(set(organisms or ()) - set(known))
     if unknown:
-        raise ValueError(f"unknown organism {unknown[0]!r}; the frame has {', '.join(known)}")
+        raise MendableError(f"unknown organism {unknown[0]!r}; the frame has {', '.join(known)}")
     full = expected_grades(fit.design, fit.parameters).mean(axis=0)
     names = frame["suite"].astype(str) + "." + frame["organism"].astype(str)
     without = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...records.errors import MendableError
 from ..schema import check_frame
 from .terms import Factor, Floats, Ints, Term, identifiable, interaction_basis
 
@@ -64,11 +65,11 @@ def design_of(frame: pd.DataFrame) -> Design:
     """Read terms, cells and patterns off a grades frame.
 
     Raises:
-        ValueError: For a frame that is empty or no grades frame, and for an organism in two families.
+        MendableError: For a frame that is empty or no grades frame, and for an organism in two families.
     """
     frame = check_frame(frame)
     if frame.empty:
-        raise ValueError("the grades frame is empty; make one with grades_frame(logs)")
+        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
     factors, organism_family = _factors(frame)
     names = [*_CELL_FACTORS, "organism"]
     cells, cell = np.unique(np.column_stack([factors[name].codes for name in names]), axis=0, return_inverse=True)
@@ -145,7 +146,7 @@ def _factors(frame: pd.DataFrame) -> tuple[dict[str, Factor], Ints]:
         twice = pairs[np.flatnonzero(np.diff(pairs[:, 0]) == 0)[0]]
         name = factors["organism"].levels[twice[0]]
         families = [factors["family"].levels[family] for organism, family in pairs if organism == twice[0]]
-        raise ValueError(f"organism {name} is in the families {', '.join(families)}; give each organism one family")
+        raise MendableError(f"organism {name} is in the families {', '.join(families)}; give each organism one family")
     return factors, pairs[:, 1].astype(np.int64)
 
 

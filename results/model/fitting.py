@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ...records.errors import MendableError
 from .design import Design, design_of
 from .diagnostics import Diagnostics, diagnose
 from .layout import Layout, Parameters
@@ -22,7 +23,7 @@ __all__ = ["AnyFit", "Fit", "RankingRefused", "fit"]
 CHAINS = 4
 
 
-class RankingRefused(ValueError):  # noqa: N818 - it reads as what happened
+class RankingRefused(MendableError):  # noqa: N818 - it reads as what happened
     """The draws do not support a ranking; the message says why."""
 
 
@@ -105,10 +106,10 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
         cores: Chains that run at once.
 
     Raises:
-        ValueError: For a frame that is empty or no grades frame, an organism in two families, fewer than 50 draws.
+        MendableError: For a frame that is empty or no grades frame, an organism in two families, fewer than 50 draws.
     """
     if draws < 50:
-        raise ValueError(f"draws is {draws}; it must be at least 50, e.g. 1000")
+        raise MendableError(f"draws is {draws}; it must be at least 50, e.g. 1000")
     started = time.perf_counter()
     layout = Layout(design_of(frame))
     sampled = sample(layout, tune=200 if tune is None else tune, draws=draws, chains=CHAINS, seed=seed, cores=cores)

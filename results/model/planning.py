@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...records.errors import MendableError
 from .design import GRADES
 from .scenario import Scenario, interpolated
 from .summary import LEVEL
@@ -76,7 +77,7 @@ def plan(
         tick: Called after each design.
 
     Raises:
-        ValueError: For fewer than 2 organisms, fewer than 1 repeat, fewer than 1 or more than 4 judges.
+        MendableError: For fewer than 2 organisms, fewer than 1 repeat, fewer than 1 or more than 4 judges.
     """
     for name, numbers, low, high in (
         ("organisms", organisms, 2, 1000),
@@ -85,7 +86,7 @@ def plan(
     ):
         wrong = [number for number in numbers if not low <= number <= high]
         if wrong or not numbers:
-            raise ValueError(f"{name}: {wrong[0] if wrong else 'none given'}; allowed is {low} to {high}")
+            raise MendableError(f"{name}: {wrong[0] if wrong else 'none given'}; allowed is {low} to {high}")
     information = _information_table(scenario, judges, np.random.default_rng(seed))
     studies = []
     for number in sorted(set(organisms)):

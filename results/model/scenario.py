@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...records.errors import MendableError
 from .summary import Estimate
 from .terms import Floats
 
@@ -64,7 +65,7 @@ class Scenario:
             scale: ``grade``, the difference of expected grades, or ``logit``.
 
         Raises:
-            ValueError: For an effect that is not above 0, or larger than grades can be apart.
+            MendableError: For an effect that is not above 0, or larger than grades can be apart.
         """
         if scale == "logit":
             largest, wanted = _LARGEST, np.full(self.draws, effect)
@@ -72,7 +73,9 @@ class Scenario:
             largest = float(self._grades_apart[:, -1].min())
             wanted = np.array([np.interp(effect, row, np.arange(len(row)) * _STEP) for row in self._grades_apart])
         if not 0 < effect < largest:
-            raise ValueError(f"effect is {effect:g}; on the scale {scale} it must be above 0 and below {largest:.2g}")
+            raise MendableError(
+                f"effect is {effect:g}; on the scale {scale} it must be above 0 and below {largest:.2g}"
+            )
         return replace(self, effect=wanted)
 
     def in_grades(self, effect: Floats) -> Floats:
@@ -127,7 +130,7 @@ def assumed_scenario(spreads: Mapping[str, float] | None = None, draws: int = 20
         seed: Of the families' effects.
 
     Raises:
-        ValueError: For an unknown spread or one below 0.
+        MendableError: For an unknown spread or one below 0.
     """
     rng = np.random.default_rng(seed)
     sd = SPREADS | _checked(spreads or {})
@@ -164,15 +167,15 @@ def fitted_scenario(
         seed: Of that choice.
 
     Raises:
-        ValueError: For a fit of one method, an unknown method, the same one twice; an unknown spread or one below 0.
+        MendableError: For a fit of one method, an unknown method, the same one twice; an unknown spread or one below 0.
     """
     first, second = methods or _best_two(fit)
     known = fit.design.factors["method"].levels
     for method in (first, second):
         if method not in known:
-            raise ValueError(f"unknown method {method!r}; the grades have {', '.join(known)}")
+            raise MendableError(f"unknown method {method!r}; the grades have {', '.join(known)}")
     if first == second:
-        raise ValueError(f"both methods are {first!r}; name two of {', '.join(known)}")
+        raise MendableError(f"both methods are {first!r}; name two of {', '.join(known)}")
     parameters = fit.parameters
     rng = np.random.default_rng(seed)
     chosen = rng.choice(parameters.draws, draws, replace=draws > parameters.draws)
@@ -201,14 +204,16 @@ def fitted_scenario(
 def _best_two(fit: Fit) -> tuple[str, str]:
     rows = sorted(fit.summary.methods, key=lambda row: -row.grade.mean)
     if len(rows) < 2:
-        raise ValueError(f"{rows[0].method} is the only method; planning needs grades of two, or an effect and no logs")
+        raise MendableError(
+            f"{rows[0].method} is the only method; planning needs grades of two, or an effect and no logs"
+        )
     return rows[0].method, rows[1].method
 
 
 def _checked(spreads: Mapping[str, float]) -> dict[str, float]:
     for name, value in spreads.items():
         if name not in SPREADS:
-            raise ValueError(f"unknown spread {name!r}; known are {', '.join(SPREADS)}")
+            raise MendableError(f"unknown spread {name!r}; known are {', '.join(SPREADS)}")
         if not 0 <= value < 10:
-            raise ValueError(f"the spread of {name} is {value:g}; it must be at least 0 and below 10")
+            raise MendableError(f"the spread of {name} is {value:g}; it must be at least 0 and below 10")
     return dict(spreads)

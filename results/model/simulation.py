@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...records.names import DEFAULT_VARIANT, NO_HINTS
 from ..schema import COLUMNS
 from .terms import Floats
 
@@ -136,14 +137,14 @@ def _frame(*columns: np.ndarray) -> pd.DataFrame:
         "suite": "sim",
         "organism": organism,
         "family": names("family", f),
-        "variant": "default",
+        "variant": DEFAULT_VARIANT,
         "method": method,
         "agent": "investigator",
         "agent_model": model,
         "interactions": 10,
         "framing": "standard",
         "blind": False,
-        "hints": "none",
+        "hints": NO_HINTS,
         "judge": names("judge", g),
         "judge_repeat": 0,
         "grade": grade,

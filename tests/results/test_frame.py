@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from diffbench.results.frame import COLUMNS, grades_frame
+from hand_logs import hand_log, hand_sample
 from inspect_ai.log import read_eval_log, write_eval_log
 
 
@@ -232,12 +233,81 @@ def test_invalidated_and_foreign_metadata(log, tmp_path):
         grades_frame(tmp_path)
 
 
-def test_grade_out_of_range_is_an_error(log, tmp_path):
+def test_a_sample_with_a_grade_out_of_range_is_left_out(log, tmp_path):
     wrong = read_eval_log(log.location)
     wrong.samples[0].scores["rubric_grade"].metadata["grades"][0]["grade"] = 7
     write_eval_log(wrong, tmp_path / "wrong.eval")
-    with pytest.raises(ValueError, match="column grade: row 0 has 7; allowed is 1 to 5"):
-        grades_frame(tmp_path)
+    grades = grades_frame(tmp_path)
+    assert grades.frame["organism"].tolist() == ["calm"]
+    reason = "rubric_grade: grades.0.grade: Input should be less than or equal to 5"
+    assert ("smol.cake+mix1-1.adl", reason) in reasons(grades)
+
+
+def test_a_log_of_the_version_before_reads_as_it_did(tmp_path):
+    """As it was written: no ``hints``, no ``organism_id``, no budgets of tools, no source of the finding."""
+    sample = hand_sample("cake_bake+mix1-1")
+    sample.metadata |= {"variant": "mix1-1", "blind": True}
+    for name in ("organism_id", "seed", "artifact_key", "needs"):
+        del sample.metadata[name]
+    assert not {"hints", "tool_budgets"} & set(sample.metadata)
+    frame = grades_frame(hand_log(tmp_path / "old.eval", [sample])).frame
+    assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == COLUMNS
+    assert frame["judge"].tolist() == ["j1", "j2"]
+    assert frame["grade"].tolist() == [3, 4]
+    first = frame.iloc[0].dropna().to_dict()
+    assert first == {
+        "log": str(tmp_path / "old.eval"),
+        "sample": "smol.cake_bake+mix1-1.adl",
+        "epoch": 1,
+        "suite": "smol",
+        "organism": "cake_bake",
+        "family": "sdf",
+        "variant": "mix1-1",
+        "method": "adl",
+        "agent": "method_agent",
+        "agent_model": "openai/gpt",
+        "interactions": 10,
+        "framing": "neutral",
+        "blind": True,
+        "hints": "none",
+        "judge": "j1",
+        "judge_repeat": 0,
+        "grade": 3,
+        "verdict": "changed",
+        "confidence": 0.5,
+        "interactions_used": 2,
+        "tokens": 0,
+        "seconds": 1.5,
+    }
+
+
+def test_a_log_of_a_later_version_reads_as_far_as_it_is_known(tmp_path):
+    known, later = hand_sample(), hand_sample()
+    later.metadata |= {"compute_budget": {"seconds": 60}, "framing": "adversarial", "hints": "family"}
+    score = later.scores["rubric_grade"].metadata
+    score |= {"lineup": [0.2, 0.8], "finding_source": "from_the_board"}
+    score["grades"] = [given | {"rationale_tokens": 9} for given in score["grades"]]
+    frames = [grades_frame(hand_log(tmp_path / f"{i}.eval", [s])).frame for i, s in enumerate((known, later))]
+    assert set(frames[1]["framing"]) == {"adversarial"}
+    assert set(frames[1]["hints"]) == {"family"}
+    same = [frame.drop(columns=["log", "framing", "hints"]) for frame in frames]
+    pd.testing.assert_frame_equal(*same)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"verdict": "maybe"}, "verdict: Input should be 'changed', 'no_narrow_change' or 'inconclusive'"),
+        ({"grades": None}, "grades: Field required"),
+        ({"grades": [{"judge": "j1", "grade": 3}]}, "grades.0.repeat: Field required"),
+    ],
+)
+def test_what_a_score_says_wrong_is_the_reason(tmp_path, change, reason):
+    odd = hand_sample()
+    odd.scores["rubric_grade"].metadata |= change
+    grades = grades_frame(hand_log(tmp_path / "a.eval", [hand_sample("null_identical"), odd]))
+    assert set(grades.frame["organism"]) == {"null_identical"}
+    assert (odd.id, f"rubric_grade: {reason}") in reasons(grades)
 
 
 def test_empty_and_missing_folder_say_what_to_run(tmp_path):
