@@ -134,10 +134,11 @@ def calibration(replications: int, draws: int, cores: int, limit: float, runs: b
 TIMED_CODE = """
 import sys, time, json
 from diffbench.results.leaderboard.ranking import leaderboard
-from diffbench.results.report import report_html
+from diffbench.results.leaderboard.page import leaderboard_page
 from diffbench.results.schema import load_frame
+from diffbench.views.html import page_html
 made = leaderboard(load_frame(sys.argv[1]), draws=int(sys.argv[2]), loo=False)
-page = report_html(made)
+page = page_html(leaderboard_page(made))
 print(json.dumps({"problems": made.model.problems, "fit_seconds": made.model.seconds, "page_bytes": len(page)}))
 """
 

@@ -24,7 +24,7 @@ def power_table(scenario: Scenario, studies: Sequence[PlannedStudy], power: floa
     from rich.console import Group
     from rich.text import Text
 
-    from .table import plain_table
+    from ..views.terminal import plain_table
 
     table = plain_table("Planning")
     for header in ("organisms", "repeats", "findings", "grades", f"width,\n{_UNITS[scale]}", "P(separates)", "+-"):

@@ -1,18 +1,19 @@
-"""Tables of a terminal and of Markdown. Nothing here prints."""
+"""What is left out as a table of a terminal, and what JSON holds in place of NaN. Nothing here prints."""
 
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from ..views.terminal import plain_table
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from .frame import LeftOut
 
-__all__ = ["escape_markdown", "left_out_table", "markdown_table", "null_for_nan", "plain_table"]
+__all__ = ["left_out_table", "null_for_nan"]
 
 
 def left_out_table(left_out: Sequence[LeftOut]) -> Table:
@@ -26,26 +27,6 @@ def left_out_table(left_out: Sequence[LeftOut]) -> Table:
     for item in left_out:
         table.add_row(Text(item.log), Text(item.sample or "(whole log)"), Text(item.reason))
     return table
-
-
-def plain_table(title: str, padding: int = 1) -> Table:
-    """An empty table of the style that all tables have."""
-    from rich import box
-    from rich.table import Table
-
-    return Table(title=title, box=box.SIMPLE_HEAD, padding=(0, padding, 0, 0), pad_edge=False, collapse_padding=True)
-
-
-def markdown_table(header: Sequence[str], lines: Sequence[Sequence[str]], left: int) -> str:
-    """A Markdown table, its first ``left`` columns aligned to the left."""
-    rule = ["---" if column < left else "---:" for column in range(len(header))]
-    cells = [list(map(escape_markdown, header)), rule, *([escape_markdown(cell) for cell in line] for line in lines)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
-
-
-def escape_markdown(text: str) -> str:
-    """Text that Markdown shows as it is, on one line: names come from logs."""
-    return re.sub(r"([\\|*`\[])", r"\\\1", text).replace("<", "&lt;").replace("\n", " ")
 
 
 def null_for_nan(value: Any) -> Any:

@@ -12,7 +12,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-ROOMS = ("organisms", "methods", "tools", "agents", "graders", "benchmark", "results")
+ROOMS = (
+    "organisms",
+    "methods",
+    "models",
+    "records",
+    "tools",
+    "agents",
+    "graders",
+    "benchmark",
+    "results",
+    "views",
+)
 DATA = (
     "organisms/specs",
     "organisms/adapters",
@@ -25,6 +36,7 @@ DATA = (
     "graders/rubrics",
     "graders/prompts",
     "graders/calibration",
+    "views/templates",
 )
 
 

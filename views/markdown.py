@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from .text import printable
+
 __all__ = ["Markdown", "bold", "code", "escape_markdown", "markdown_table"]
 
 
@@ -30,7 +32,7 @@ def escape_markdown(text: str) -> str:
     """Text that Markdown shows as it is, on one line: names come from logs."""
     if isinstance(text, Markdown):
         return text
-    return re.sub(r"([\\|*`\[])", r"\\\1", text).replace("<", "&lt;").replace("\n", " ")
+    return re.sub(r"([\\|*`\[])", r"\\\1", printable(text)).replace("<", "&lt;").replace("\n", " ")
 
 
 def code(text: str) -> Markdown:

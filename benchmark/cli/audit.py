@@ -11,10 +11,11 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from ...results.table import left_out_table, plain_table
-from ...views.show.page import require_folder, write_whole
+from ...results.table import left_out_table
+from ...views.terminal import plain_table
 from ..audit.leaks import skipped_terms
 from ..audit.transcripts import Audit, audit_logs
+from .output import require_folder, write_output
 from .progress import console, steps
 
 __all__ = ["audit"]
@@ -40,7 +41,7 @@ def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None)
     console.print(_summary(found))
     if json_file is not None:
         text = json.dumps(asdict(found) | {"skipped_terms": _skipped(found)}, indent=2, ensure_ascii=False)
-        write_whole(json_file, (text + "\n").encode("utf-8"))
+        write_output(json_file, (text + "\n"))
     context.exit(1 if found.leaks else 0)
 
 

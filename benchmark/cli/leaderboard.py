@@ -14,11 +14,12 @@ from ...results.frame import grades_frame, save_frame
 from ...results.hibayes import hibayes_command
 from ...results.leaderboard.engines import ENGINES
 from ...results.leaderboard.files import leaderboard_csv, leaderboard_json
+from ...results.leaderboard.page import leaderboard_page
 from ...results.leaderboard.ranking import Leaderboard
 from ...results.leaderboard.ranking import leaderboard as rank
 from ...results.leaderboard.text import leaderboard_markdown, leaderboard_table
-from ...results.report import report_html
-from ...views.show.page import require_folder, write_whole
+from ...views.html import page_html
+from .output import require_folder, write_output
 from .progress import console, steps
 
 __all__ = ["leaderboard"]
@@ -81,7 +82,7 @@ def leaderboard(
         left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
     )  # fmt: skip
     if html is not None:
-        write_whole(html, report_html(made).encode("utf-8"))
+        write_output(html, page_html(leaderboard_page(made)))
     _write(_text(made, form), out)
     if html is not None:
         click.echo(f"page written to {html}", err=True)
@@ -93,7 +94,7 @@ def _text(made: Leaderboard, form: str) -> str:
         "markdown": leaderboard_markdown,
         "json": leaderboard_json,
         "csv": leaderboard_csv,
-        "html": report_html,
+        "html": lambda made: page_html(leaderboard_page(made)),
     }
     if form in makers:
         return makers[form](made)
@@ -106,7 +107,7 @@ def _write(text: str, out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=not text.endswith("\n"))
         return
-    write_whole(out, click.unstyle(text).encode("utf-8"))
+    write_output(out, click.unstyle(text))
     click.echo(f"leaderboard written to {out}", err=True)
 
 

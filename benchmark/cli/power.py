@@ -12,7 +12,7 @@ from ...results.model import fit
 from ...results.model.planning import MOST_JUDGES, plan
 from ...results.model.scenario import SPREADS, Scenario, assumed_scenario, fitted_scenario
 from ...results.power_text import power_json, power_table
-from ...views.show.page import require_folder, write_whole
+from .output import require_folder, write_output
 from .progress import console, steps
 
 __all__ = ["power"]
@@ -88,7 +88,7 @@ def power(
         studies = plan(scenario, organisms, repeats, judges, seed, tick)
     console.print(power_table(scenario, studies, wanted, scale))
     if json_file is not None:
-        write_whole(json_file, power_json(scenario, studies, wanted).encode("utf-8"))
+        write_output(json_file, power_json(scenario, studies, wanted))
         click.echo(f"plan written to {json_file}", err=True)
 
 

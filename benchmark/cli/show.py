@@ -1,4 +1,4 @@
-"""``diffbench show``: the pictures of one artifact, in a browser or as a file."""
+"""``diffbench show``: the panels of one artifact, in a browser or as a file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from pathlib import Path
 
 import click
 
+from ...agents.artifacts import PicturedReaders, readers_for
+from ...methods.artifact import Artifact
 from ...methods.registry import BLACKBOX, Labels, Method, find_method, list_methods
 from ...organisms.suites import find_organism
-from ...views.show.html import page_html
-from ...views.show.page import page_of, require_folder, write_whole
-from ...views.show.png import page_png, require_matplotlib
+from ...records.errors import MendableError
+from ...views.html import page_html
+from ...views.panels import Note, Page
+from ...views.png import page_png, require_matplotlib
 from .artifacts import stored_artifact
+from .output import require_folder, write_output
 
-__all__ = ["show"]
+__all__ = ["artifact_page", "show"]
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 
@@ -40,20 +44,43 @@ def show(organism: str, method: str, html: Path | None, png: Path | None, corpus
     if png is not None:
         require_matplotlib()
     pair, chosen = find_organism(organism), _method(method)
-    page = page_of(pair.id, chosen, stored_artifact(pair, chosen, corpus), Labels())
+    page = artifact_page(pair.id, chosen, stored_artifact(pair, chosen, corpus))
     if html is not None:
-        write_whole(html, page_html(page).encode("utf-8"))
+        write_output(html, page_html(page))
         click.echo(f"page written to {html}")
     if png is not None:
-        write_whole(png, page_png(page))
+        write_output(png, page_png(page))
         click.echo(f"picture written to {png}")
     if html is None and png is None:
         _open(page_html(page))
 
 
+def artifact_page(organism: str, method: Method, artifact: Artifact) -> Page:
+    """The panels of an artifact; its overview where the method's readers have none.
+
+    Raises:
+        CorruptArtifactError: When the artifact is broken.
+    """
+    manifest, labels = artifact.manifest, Labels()
+    facts = (
+        ("Organism", organism),
+        ("Method", method.name),
+        ("Corpus", manifest.corpus_name),
+        ("Computed in", f"{manifest.seconds:.0f} s on {manifest.device}"),
+        ("Artifact", artifact.key),
+    )
+    readers = readers_for(method.name)
+    if isinstance(readers, PicturedReaders):
+        panels = tuple(readers.pictures(artifact, labels))
+    else:
+        why = f"The readers of {method.name} have no pictures; this is the method's overview."
+        panels = (Note("About this page", why), Note("Overview", method.overview(artifact, labels), verbatim=True))
+    return Page(f"{organism}, {method.name}", facts, manifest.notes, panels)
+
+
 def _method(name: str) -> Method:
     if name == BLACKBOX:
-        raise ValueError(
+        raise MendableError(
             f"{BLACKBOX} computes no artifact, so there is nothing to show; choose {_named(list_methods())}"
         )
     return find_method(name)
@@ -63,7 +90,7 @@ def _open(page: str) -> None:
     number, name = tempfile.mkstemp(prefix="diffbench-", suffix=".html")
     os.close(number)
     path = Path(name)
-    write_whole(path, page.encode("utf-8"))
+    write_output(path, page)
     click.echo(f"page written to {path}")
     if click.launch(str(path)) != 0:
         click.echo("no browser could be started; open the page yourself, or name a file with --html", err=True)

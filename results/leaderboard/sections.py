@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from ...views.panels import Table
 from ..model.summary import Estimate
 from .counts import Consistency
 from .means import MeansRow
 from .ranking import Leaderboard, LeaderboardRow
 
-__all__ = ["MISSING", "Section", "interval", "name_of", "number", "printable", "seconds", "sections"]
+__all__ = ["MISSING", "Section", "interval", "name_of", "number", "seconds", "sections"]
 
 MISSING = "–"
 _CONDITIONS = {"variant": "variant", "interactions": "interactions", "framing": "framing", "blind": "blinded"}
@@ -23,13 +23,7 @@ class Section:
     """One table."""
 
     key: str
-    title: str
-    note: str
-    """What the numbers are."""
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    left: int = 1
-    """How many of the first columns are names."""
+    table: Table
     detail: bool = False
     """Whether it has no room in a terminal."""
 
@@ -53,24 +47,8 @@ def sections(made: Leaderboard) -> tuple[Section, ...]:
         _simple,
         _organisms,
     )
-    tables = (make(made) for make in makers)
-    return tuple(_printable_section(table) for table in tables if table.rows)
-
-
-def printable(text: str) -> str:
-    """The text with an escape in place of what steers terminals or the direction of writing: names come from logs."""
-    return "".join(
-        c.encode("unicode_escape").decode("ascii") if unicodedata.category(c) in {"Cc", "Cf", "Cs"} else c for c in text
-    )
-
-
-def _printable_section(section: Section) -> Section:
-    return replace(
-        section,
-        note=printable(section.note),
-        header=tuple(map(printable, section.header)),
-        rows=tuple(tuple(map(printable, row)) for row in section.rows),
-    )
+    found = (make(made) for make in makers)
+    return tuple(section for section in found if section.table.rows)
 
 
 def number(value: float, digits: int = 2) -> str:
@@ -133,7 +111,7 @@ def _ranking(made: Leaderboard) -> Section:
         "rank",
         "its interval",
     )
-    return Section("ranking", "Leaderboard", note, header, rows)
+    return Section("ranking", Table("Leaderboard", header, rows, note=note))
 
 
 def _beside(made: Leaderboard) -> Section:
@@ -155,7 +133,7 @@ def _beside(made: Leaderboard) -> Section:
         "Recall: share of the key facts named."
     )
     header = ("method", "false alarms", f"{made.level:.0%} interval", "gap", "seeds", "repeats", "recall")
-    return Section("beside", "Beside the grade", note, header, rows)
+    return Section("beside", Table("Beside the grade", header, rows, note=note))
 
 
 def _consistent(found: Consistency | None) -> str:
@@ -179,43 +157,45 @@ def _cost(made: Leaderboard) -> Section:
     )
     header = ("method", "organisms", "cases", "runs", "grades", "errors", "dollars", "tokens", "sec.")
     note = "A run makes one finding. Dollars, tokens, seconds: means a run; dollars where the model's price is known."
-    return Section("cost", "How much was run, and what it took", note, header, rows)
+    return Section("cost", Table("How much was run, and what it took", header, rows, note=note))
 
 
 def _families(made: Leaderboard) -> Section:
-    methods = [row.method for row in made.rows]
     if made.summary is None:
-        grades = {(cell.method, cell.family): number(cell.grade) for cell in made.observed}
+        grades = {(cell.method, cell.family): (cell.grade, "") for cell in made.observed}
     else:
         grades = {
-            (cell.method, cell.family): number(cell.grade.mean) + ("" if cell.cases else "?")
-            for cell in made.summary.families
+            (cell.method, cell.family): (cell.grade.mean, "" if cell.cases else "?") for cell in made.summary.families
         }
     families = sorted({family for _, family in grades})
-    rows = tuple((family, *(grades.get((method, family), MISSING) for method in methods)) for family in families)
+    unknown = (math.nan, "")
+    cells = [[grades.get((row.method, family), unknown) for row in made.rows] for family in families]
+    rows = tuple(
+        (family, *(number(grade) + mark for grade, mark in own)) for family, own in zip(families, cells, strict=True)
+    )
+    # Deeper for a higher grade, 1 to 5.
+    shades = tuple((None, *(_shade((grade - 1) / 4) for grade, _ in own)) for own in cells)
     note = (
         "Expected grade; ? marks what was not run and is extrapolated."
         if made.summary
         else "Mean grade over the family's organisms."
     )
-    return Section("families", "Methods by family", note, ("family", *map(name_of, made.rows)), rows)
+    return Section("families", Table("Methods by family", ("family", *map(name_of, made.rows)), rows, 1, note, shades))
 
 
 def _pairs(made: Leaderboard) -> Section:
-    higher = {(c.first, c.second): c for c in made.summary.comparisons} if made.summary and made.ranked else {}
-    rows = tuple(
-        (
-            name_of(row),
-            *(
-                number(higher[row.method, other.method].p_first_higher) if other is not row else MISSING
-                for other in made.rows
-            ),
-        )
-        for row in made.rows
-        if higher
-    )
+    known = made.summary.comparisons if made.summary and made.ranked else ()
+    higher = {(pair.first, pair.second): pair.p_first_higher for pair in known}
+    cells = [[higher.get((row.method, other.method), math.nan) for other in made.rows] for row in made.rows if known]
+    rows = tuple((name_of(row), *map(number, own)) for row, own in zip(made.rows, cells, strict=False))
+    # One colour above a half, another one below.
+    shades = tuple((None, *(_shade(2 * probability - 1) for probability in own)) for own in cells)
     note = "Probability that the method of the row has the higher expected grade than the one of the column."
-    return Section("pairs", "P(A > B)", note, ("A, against B:", *map(name_of, made.rows)), rows)
+    return Section("pairs", Table("P(A > B)", ("A, against B:", *map(name_of, made.rows)), rows, 1, note, shades))
+
+
+def _shade(depth: float) -> float | None:
+    return None if math.isnan(depth) else depth
 
 
 def _shares(made: Leaderboard) -> Section:
@@ -228,7 +208,9 @@ def _shares(made: Leaderboard) -> Section:
             rows.append((name_of(row), "model", *map(number, shares.fitted), ""))
     note = "Shares of the grades 1 to 5; model (thin bars): what it expects of the same findings and judges."
     return Section(
-        "shares", "Grades given", note, ("method", "", "1", "2", "3", "4", "5", "grades"), tuple(rows), 2, detail=True
+        "shares",
+        Table("Grades given", ("method", "", "1", "2", "3", "4", "5", "grades"), tuple(rows), 2, note=note),
+        detail=True,
     )
 
 
@@ -241,7 +223,7 @@ def _conditions(made: Leaderboard) -> Section:
     )  # fmt: skip
     note = "Expected grade, all else average; effect on the logit scale against the average of the levels."
     header = ("condition", "level", "grade", "effect")
-    return Section("conditions", "Investigators and conditions", note, header, rows, 2)
+    return Section("conditions", Table("Investigators and conditions", header, rows, 2, note=note))
 
 
 def _dilution(made: Leaderboard) -> Section:
@@ -256,7 +238,7 @@ def _dilution(made: Leaderboard) -> Section:
         for general in parts
     )  # fmt: skip
     note = "Mean grade (organisms) of the organisms with diluted variants, by parts of narrow to general data."
-    return Section("dilution", "Dilution", note, ("narrow : general", *map(name_of, made.rows)), rows)
+    return Section("dilution", Table("Dilution", ("narrow : general", *map(name_of, made.rows)), rows, note=note))
 
 
 def _diluted(grade: float, organisms: int) -> str:
@@ -265,7 +247,7 @@ def _diluted(grade: float, organisms: int) -> str:
 
 def _judges(made: Leaderboard) -> Section:
     if made.agreement is None:
-        return Section("judges", "Judges", "", (), ())
+        return Section("judges", Table("Judges", (), ()))
     modelled = {judge.judge: judge for judge in made.summary.judges} if made.summary else {}
     unknown = Estimate.unknown()
     rows = tuple(
@@ -285,7 +267,9 @@ def _judges(made: Leaderboard) -> Section:
         f"Krippendorff's ordinal alpha: {said}. Severity: logit scale of the model, positive is stricter. Diff.: mean "
         "difference to the other judges on the same findings. Repeats: share of its repeats that agree."
     )
-    return Section("judges", "Judges", note, ("judge", "grades", "mean", "severity", "diff.", "repeats"), rows)
+    return Section(
+        "judges", Table("Judges", ("judge", "grades", "mean", "severity", "diff.", "repeats"), rows, note=note)
+    )
 
 
 def _judge_pairs(made: Leaderboard) -> Section:
@@ -293,7 +277,9 @@ def _judge_pairs(made: Leaderboard) -> Section:
     rows = tuple((pair.judges[0], pair.judges[1], number(pair.kappa.value), str(pair.kappa.cases)) for pair in pairs)
     note = "Cohen's kappa with quadratic weights on the findings that both graded."
     return Section(
-        "judge_pairs", "Agreement of judges", note, ("judge", "and", "kappa", "findings"), rows, 2, detail=True
+        "judge_pairs",
+        Table("Agreement of judges", ("judge", "and", "kappa", "findings"), rows, 2, note=note),
+        detail=True,
     )
 
 
@@ -314,7 +300,7 @@ def _calibration(made: Leaderboard) -> Section:
         "grades taken for independent)."
     )
     header = ("stated", "mean", "share ≥4", f"{made.level:.0%} interval", "findings", "grades")
-    return Section("calibration", "Calibration of stated confidence", note, header, rows)
+    return Section("calibration", Table("Calibration of stated confidence", header, rows, note=note))
 
 
 def _variance(made: Leaderboard) -> Section:
@@ -324,13 +310,13 @@ def _variance(made: Leaderboard) -> Section:
     )
     note = "Share of a single grade's variance on the logit scale; residual is the scatter of one judge's grade."
     header = ("term", "share", f"{made.level:.0%} interval")
-    return Section("variance", "Where the variance is", note, header, rows, detail=True)
+    return Section("variance", Table("Where the variance is", header, rows, note=note), detail=True)
 
 
 def _stability(made: Leaderboard) -> Section:
     stability = made.stability
     if stability is None:
-        return Section("stability", "Without single organisms", "", (), ())
+        return Section("stability", Table("Without single organisms", (), ()))
     rows = tuple(
         (one.organism, one.order[0], "same" if one.order == stability.order else "changed", number(one.agreement),
          number(one.largest_shift))
@@ -342,7 +328,7 @@ def _stability(made: Leaderboard) -> Section:
         "expected grade."
     )
     header = ("left out", "best", "order", "tau", "shift")
-    return Section("stability", "Without single organisms", note, header, rows, 3)
+    return Section("stability", Table("Without single organisms", header, rows, 3, note=note))
 
 
 _MEANS: dict[str, Callable[[MeansRow], str]] = {
@@ -374,7 +360,9 @@ def _simple(made: Leaderboard) -> Section:
     )
     if not modelled:
         note += " Narrow, control: means over the organisms of that kind. Asked: interactions used."
-    return Section("simple", "Simple means", note, ("method", "agent", "model", *columns), rows, 3, detail=modelled)
+    return Section(
+        "simple", Table("Simple means", ("method", "agent", "model", *columns), rows, 3, note=note), detail=modelled
+    )
 
 
 def _organisms(made: Leaderboard) -> Section:
@@ -386,7 +374,9 @@ def _organisms(made: Leaderboard) -> Section:
         for name in sorted(controls, key=lambda name: (controls[name], name))
     )
     header = ("organism", *(_investigated(row, means) for row in means))
-    return Section("organisms", "Mean grade by organism", "Control: nothing narrow was finetuned.", header, rows)
+    return Section(
+        "organisms", Table("Mean grade by organism", header, rows, note="Control: nothing narrow was finetuned.")
+    )
 
 
 def _investigated(row: MeansRow, rows: tuple[MeansRow, ...]) -> str:

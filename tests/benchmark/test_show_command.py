@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from diffbench.benchmark.cli import show as show_command
 from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.cli.output import write_output
 from diffbench.methods.activations.corpus import load_corpus
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.registry import Labels, config_for, find_method, key_for
+from diffbench.methods.registry import config_for, find_method, key_for
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
 from diffbench.views.panels import Note
-from diffbench.views.show import page
-from diffbench.views.show.page import write_whole
 
 KL = {
     "summary": dict.fromkeys(("mean", "median", "p99", "max", "mean_chat", "mean_text"), 1.0)
@@ -154,10 +154,10 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", full)
         with pytest.raises(ValueError, match=r"a\.html cannot be written: No space left"):
-            write_whole(path, b"new")
+            write_output(path, b"new")
     assert [p.name for p in tmp_path.iterdir()] == ["a.html"]
     assert path.read_text(encoding="utf-8") == "old"
-    write_whole(path, b"new")
+    write_output(path, b"new")
     assert path.read_text(encoding="utf-8") == "new"
 
 
@@ -166,8 +166,8 @@ def test_readers_without_pictures_show_the_overview(
 ) -> None:
     bare = SimpleNamespace(toolset=lambda *_: [], evidence=lambda _: None)
     for readers in (bare, None):
-        monkeypatch.setattr(page, "readers_for", lambda _, readers=readers: readers)
-        about, overview = page.page_of("smol.cake_bake", find_method("kl"), stored(), Labels()).pictures
+        monkeypatch.setattr(show_command, "readers_for", lambda _, readers=readers: readers)
+        about, overview = show_command.artifact_page("smol.cake_bake", find_method("kl"), stored()).panels
         assert isinstance(about, Note)
         assert "have no pictures" in about.text
         assert isinstance(overview, Note)

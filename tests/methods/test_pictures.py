@@ -314,7 +314,7 @@ def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -
 
 def test_pictures_are_json(save_artifact: Callable[..., Artifact]) -> None:
     shown = [asdict(picture) for picture in PCA.pictures(save_artifact("pca", pca_payload()), LABELS)]
-    assert json.loads(json.dumps(shown))[2]["pictures"][1]["pictures"][0]["values"] == [None, 5.0, -6.0]
+    assert json.loads(json.dumps(shown))[2]["panels"][1]["panels"][0]["values"] == [None, 5.0, -6.0]
 
 
 def test_all_installed_readers_have_pictures() -> None:

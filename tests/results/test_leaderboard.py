@@ -26,11 +26,12 @@ from diffbench.results.leaderboard.counts import (
 )
 from diffbench.results.leaderboard.files import leaderboard_csv, leaderboard_json
 from diffbench.results.leaderboard.ranking import Leaderboard, leaderboard
-from diffbench.results.leaderboard.sections import Section, sections
+from diffbench.results.leaderboard.sections import sections
 from diffbench.results.leaderboard.text import leaderboard_markdown, leaderboard_table
 from diffbench.results.model import Fit, Stability, design_of
 from diffbench.results.model.checks import WithoutOrganism
 from diffbench.results.model.simulation import Size, simulate
+from diffbench.views.panels import Table
 from prior_fits import prior_fit
 from rich.console import Console
 
@@ -60,8 +61,8 @@ def printed(made: Leaderboard, width: int = 80) -> str:
     return file.getvalue()
 
 
-def section(made: Leaderboard, key: str) -> Section:
-    [found] = [section for section in sections(made) if section.key == key]
+def section(made: Leaderboard, key: str) -> Table:
+    [found] = [section.table for section in sections(made) if section.key == key]
     return found
 
 
@@ -359,8 +360,8 @@ def test_terminal_with_many_long_names(graded: pd.DataFrame) -> None:
 def test_markdown_has_every_cell(made: Leaderboard) -> None:
     text = leaderboard_markdown(made)
     for found in sections(made):
-        assert f"## {found.title}" in text
-        for cells in found.rows:
+        assert f"## {found.table.title}" in text
+        for cells in found.table.rows:
             assert any(all(cell.replace("*", r"\*") in line for cell in cells) for line in text.splitlines())
 
 

@@ -1,11 +1,11 @@
-"""Tables of a terminal and of Markdown."""
+"""What is left out, as a table of a terminal."""
 
 from __future__ import annotations
 
 import io
 
 from diffbench.results.frame import LeftOut
-from diffbench.results.table import left_out_table, markdown_table
+from diffbench.results.table import left_out_table
 from rich.console import Console
 
 
@@ -15,8 +15,3 @@ def test_left_out_table_keeps_brackets_in_reasons() -> None:
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "unreadable [red]" in text
     assert "(whole log)" in text
-
-
-def test_markdown_escapes_cells() -> None:
-    lines = markdown_table(["a", "b"], [["single|bar", "x *"]], left=1).splitlines()
-    assert lines == ["| a | b |", "| --- | ---: |", r"| single\|bar | x \* |"]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from .page import printable
+from .text import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,31 +1,13 @@
-"""The vocabulary of panels: what a person looks at for one artifact, as plain data.
-
-Nothing here draws. All classes hold strings, numbers and tuples only, so that ``dataclasses.asdict`` gives JSON.
-"""
+"""Panels of text: notes, texts coloured by token, rankings of tokens, texts side by side."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias
+from itertools import zip_longest
 
-__all__ = [
-    "Bar",
-    "Bars",
-    "Group",
-    "HeatText",
-    "Lines",
-    "Note",
-    "Panel",
-    "Picture",
-    "RankedToken",
-    "Row",
-    "Series",
-    "SideBySide",
-    "TokenColumn",
-    "TokenTable",
-]
+from .numbers import require_finite
+
+__all__ = ["HeatText", "Note", "RankedToken", "Row", "SideBySide", "TokenColumn", "TokenTable"]
 
 
 @dataclass(frozen=True)
@@ -37,6 +19,8 @@ class Note:
     """Paragraphs, one a line."""
     verbatim: bool = False
     """Whether line breaks and spaces are part of it."""
+    items: tuple[str, ...] = ()
+    """A list below the text."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +49,7 @@ class HeatText:
                 f"heat text {self.title!r} has {len(self.tokens)} tokens and {len(self.values)} values; "
                 "give one value, or None, a token"
             )
-        _require_finite(self.title, self.values)
+        require_finite(self.title, self.values)
 
     def shade(self, i: int) -> float:
         """Depth of the colour of token ``i``, -1 to 1: its value / ``full``, cut off at both ends."""
@@ -79,78 +63,6 @@ class HeatText:
         """Places of the tokens of largest |value|, that one first; those of no colour left out."""
         places = [i for i in range(len(self.tokens)) if self.shade(i) != 0]
         return sorted(places, key=lambda i: -abs(self.values[i] or 0.0))[:most]
-
-
-@dataclass(frozen=True)
-class Series:
-    """One line of a chart."""
-
-    name: str
-    values: tuple[float | None, ...]
-    """One a place on the horizontal axis; None for a gap."""
-
-
-@dataclass(frozen=True)
-class Lines:
-    """Lines over the same places.
-
-    Raises:
-        ValueError: For a series of another length than ``x``, a value that is no finite number, or one that a
-            logarithmic axis cannot show.
-    """
-
-    title: str
-    x_label: str
-    y_label: str
-    x: tuple[str, ...]
-    series: tuple[Series, ...]
-    log: bool = False
-    """Whether the vertical axis is logarithmic."""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        for series in self.series:
-            if len(series.values) != len(self.x):
-                raise ValueError(
-                    f"series {series.name!r} of {self.title!r} has {len(series.values)} values for {len(self.x)} places"
-                )
-            _require_finite(f"{self.title}, {series.name}", series.values)
-            if self.log and any(value is not None and value <= 0 for value in series.values):
-                raise ValueError(
-                    f"series {series.name!r} of {self.title!r} has a value of 0 or below, which a logarithmic axis "
-                    "cannot show; set log=False"
-                )
-
-
-@dataclass(frozen=True)
-class Bar:
-    """One bar."""
-
-    label: str
-    value: float
-
-
-@dataclass(frozen=True)
-class Bars:
-    """Labelled values from 0 on, in the order in which they are drawn.
-
-    Raises:
-        ValueError: For a value below 0 or that is no finite number.
-    """
-
-    title: str
-    value_label: str
-    bars: tuple[Bar, ...]
-    percent: bool = False
-    """Whether 0.5 is written as 50%."""
-    shown: int = 30
-    """Bars that are not folded away."""
-    note: str = ""
-
-    def __post_init__(self) -> None:
-        _require_finite(self.title, (bar.value for bar in self.bars))
-        if any(bar.value < 0 for bar in self.bars):
-            raise ValueError(f"bars {self.title!r} have a value below 0; bars begin at 0")
 
 
 @dataclass(frozen=True)
@@ -185,6 +97,11 @@ class TokenTable:
     """Ranks that are not folded away."""
     note: str = ""
 
+    @property
+    def rows(self) -> tuple[tuple[RankedToken | None, ...], ...]:
+        """For each rank the token of each column; None where a column has fewer."""
+        return tuple(zip_longest(*(column.tokens for column in self.columns)))
+
 
 @dataclass(frozen=True)
 class Row:
@@ -216,24 +133,3 @@ class SideBySide:
                 raise ValueError(
                     f"row {row.label!r} of {self.title!r} has {len(row.cells)} cells for {len(self.columns)} columns"
                 )
-
-
-@dataclass(frozen=True)
-class Group:
-    """Panels under one heading."""
-
-    title: str
-    pictures: tuple[Panel, ...]
-    note: str = ""
-    shown: int | None = None
-    """Panels that are not folded away; None for all."""
-
-
-Panel: TypeAlias = Note | HeatText | Lines | Bars | TokenTable | SideBySide | Group
-Picture = Panel
-
-
-def _require_finite(title: str, values: Iterable[float | None]) -> None:
-    for value in values:
-        if value is not None and not math.isfinite(value):
-            raise ValueError(f"{title!r} has the value {value}; give finite numbers, or None where there is none")
