@@ -5,29 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...views.panels import Bar, Bars, Note, Panel, Row, SideBySide
-from ..artifact import Artifact
-from ..registry import Labels
-from .method import described
+from ..contract import Labels
+from .payload import AmplificationPayload
 
 __all__ = ["pictures"]
 
 
-def pictures(artifact: Artifact, labels: Labels) -> Sequence[Panel]:
+def pictures(payload: AmplificationPayload, labels: Labels) -> Sequence[Panel]:
     """What was amplified, how often the samples loop, and the samples by prompt."""
-    payload = artifact.payload()
     b, f = labels.base, labels.finetuned
     said = (
         f"Samples of {f} with its difference of weights from {b} multiplied by w: theta_{f} + (w - 1)(theta_{f} - "
         f"theta_{b}). w = 1 is {f} itself; above 1 the difference is overstated, below 0 it is turned round."
     )
-    if payload["identical"]:
+    if payload.identical:
         return [Note("Summary", f"{said}\nThe two models have exactly the same weights: there is nothing to amplify.")]
-    if payload["drift"] is not None:
-        said += f"\nSize of the difference, relative to the weights of {b}: {payload['drift']:.4f}."
-    models = payload["models"]
-    names = tuple(described(model, labels) for model in models)
-    loops = tuple(Bar(name, model["looping"]) for name, model in zip(names, models, strict=True))
-    rows = tuple(Row(row["prompt"], tuple(map(tuple, row["samples"]))) for row in payload["prompts"])
+    if payload.drift is not None:
+        said += f"\nSize of the difference, relative to the weights of {b}: {payload.drift:.4f}."
+    names = tuple(model.described(labels) for model in payload.models)
+    loops = tuple(Bar(name, model.looping) for name, model in zip(names, payload.models, strict=True))
+    rows = tuple(Row(row.prompt, row.samples) for row in payload.prompts)
     return [
         Note("Summary", said),
         Bars("Samples that loop", "share of the samples", loops, percent=True),

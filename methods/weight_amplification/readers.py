@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar, get_args
 
 import anyio
 import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
 from ...models.amplify import Part, amplified, differs
-from ...models.requests import Request
+from ...models.ask import Sampling, sample
 from ...organisms.suites import find_organism
 from ...tools.ask import MAX_CHARACTERS
 from ...tools.board import standing
 from ...tools.case import case_here, current_case
 from ...tools.fence import fence_tag
 from ..artifact import Artifact
-from ..evidence.evidence import Evidence, EvidenceText
-from ..registry import Labels
-from .method import WeightAmplificationConfig, described
-from .pictures import pictures
+from ..contract import Labels
+from ..reader_checks import stretch
+from ..reading import flat
+from .config import Modules, WeightAmplificationConfig
+from .payload import AmplificationPayload, AmplifiedModel, PlainModel
 
 if TYPE_CHECKING:
     from ...models.targets import Pair
 
-__all__ = ["SPENDING", "amplified_samples", "amplify", "evidence", "pictures", "toolset"]
+__all__ = ["amplified_samples", "amplify", "toolset"]
 
 T = TypeVar("T")
-
-SPENDING = ("amplify",)
-"""Tools that cost interactions."""
 
 _MOST_PROMPTS = 5
 _LARGEST = 10.0
@@ -58,21 +56,19 @@ def amplified_samples(open_artifact: Callable[[], Artifact], labels: Labels) -> 
             count: How many prompts, at most 5.
             w: Factor of the models to be read; without it all.
         """
-        payload = open_artifact().payload()
-        rows, models = payload["prompts"], payload["models"]
-        if payload["identical"]:
+        payload = open_artifact().payload(AmplificationPayload)
+        if payload.identical:
             return "There are no samples: the two models have exactly the same weights."
-        if not 1 <= start <= len(rows) or not 1 <= count <= _MOST_PROMPTS:
-            raise ToolError(f"start is 1 to {len(rows)} and count 1 to {_MOST_PROMPTS}; got {start} and {count}.")
-        factors = sorted({model["w"] for model in models if "w" in model})
+        rows = stretch(payload.prompts, start, count, _MOST_PROMPTS)
+        factors = sorted({model.w for model in payload.models if isinstance(model, AmplifiedModel)})
         if w is not None and w not in factors:
             raise ToolError(f"w is {w:g}; there are samples for {', '.join(f'{known:g}' for known in factors)}.")
         lines = []
-        for row in rows[start - 1 : start - 1 + count]:
-            lines.append(f"prompt: {row['prompt']}")
-            for model, texts in zip(models, row["samples"], strict=True):
-                if w is None or model.get("w") in (None, w):
-                    lines += [f"{described(model, labels)}: {' '.join(text.split()) or '(empty)'}" for text in texts]
+        for row in rows:
+            lines.append(f"prompt: {row.prompt}")
+            for model, texts in zip(payload.models, row.samples, strict=True):
+                if w is None or isinstance(model, PlainModel) or model.w == w:
+                    lines += [f"{model.described(labels)}: {flat(text) or '(empty)'}" for text in texts]
         return "\n".join(lines)
 
     return execute
@@ -85,7 +81,7 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
     async def execute(
         prompt: str,
         w: float = 2.5,
-        modules: Literal["all", "attention", "mlp"] = "all",
+        modules: Modules = "all",
         first_layer: int = 0,
         last_layer: int | None = None,
     ) -> str:
@@ -105,8 +101,8 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
             raise ToolError(f"The prompt has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
         if not abs(w) <= _LARGEST:
             raise ToolError(f"w is {w}; it is {-_LARGEST:g} to {_LARGEST:g}.")
-        if modules not in {"all", "attention", "mlp"}:
-            raise ToolError(f"modules is {modules!r}; it is one of all, attention, mlp.")
+        if modules not in get_args(Modules):
+            raise ToolError(f"modules is {modules!r}; it is one of {', '.join(get_args(Modules))}.")
         case = current_case()
         config = WeightAmplificationConfig.model_validate(open_artifact().manifest.config)
         part = Part(modules, first_layer, last_layer)
@@ -114,39 +110,13 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         await _in_thread(lambda: _check(pair, part))
         number = case.interactions_used
         case.spend(1, "amplify")
-        request = _request(pair, prompt, config, case.sample_seed("amplify", number, prompt))
-        text = await _in_thread(lambda: _sample(pair, w, part, request))
+        seed = case.sample_seed("amplify", number, prompt)
+        sampling = Sampling(config.sample_tokens, config.temperature, seed=seed)
+        text = await _in_thread(lambda: _sample(pair, w, part, prompt, sampling))
         tag = fence_tag("amplified", text)
         return f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n{standing(case)}"
 
     return execute
-
-
-def evidence(artifact: Artifact) -> Evidence:
-    """What the overstated models and the finetuned one say against what the base says to the same prompts."""
-    payload = artifact.payload()
-    if payload["identical"]:
-        return Evidence(no_difference="weights", note="The two models have the same weights.")
-    models = payload["models"]
-    over = [i for i, model in enumerate(models) if model.get("w", 0) > 1]
-    sides = {model["side"]: i for i, model in enumerate(models) if "side" in model}
-    focus = [
-        EvidenceText(text=text, stratum=row["prompt"])
-        for row in payload["prompts"]
-        for i in (*over, sides["finetuned"])
-        for text in row["samples"][i]
-    ]
-    contrast = [
-        EvidenceText(text=text, stratum=row["prompt"])
-        for row in payload["prompts"]
-        for text in row["samples"][sides["base"]]
-    ]
-    loops = ", ".join(f"{models[i]['looping']:.0%} at w {models[i]['w']:g}" for i in over)
-    return Evidence(
-        focus=tuple(focus),
-        contrast=tuple(contrast),
-        note=f"Samples of the amplified models that loop: {loops or 'none were drawn at a w above 1'}.",
-    )
 
 
 def _loaded(organism: str) -> Pair:
@@ -169,24 +139,10 @@ def _check(pair: Pair, part: Part) -> None:
         raise ToolError(f"There is nothing to amplify: the two models have the same weights in {part}.")
 
 
-def _request(pair: Pair, prompt: str, config: WeightAmplificationConfig, seed: int) -> Request:
-    system = pair.system_prompt
-    messages = [{"role": "system", "content": system}] if system else []
-    target = pair.finetuned
-    rendered = target.network.render_chat([*messages, {"role": "user", "content": prompt}])
-    return Request(
-        rendered,
-        adapter=target.adapter,
-        max_tokens=config.sample_tokens,
-        temperature=config.temperature,
-        seed=seed,
-    )
-
-
-def _sample(pair: Pair, w: float, part: Part, request: Request) -> str:
+def _sample(pair: Pair, w: float, part: Part, prompt: str, sampling: Sampling) -> str:
     """One sample while the pair's network is locked: batches of other queries wait until its weights are back."""
     with amplified(pair, w, part) as target:
-        return target.network.generate([request])[0].text.strip()
+        return sample(target, [prompt], sampling, pair.system_prompt)[0][0]
 
 
 async def _in_thread(work: Callable[[], T]) -> T:

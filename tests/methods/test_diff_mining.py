@@ -13,10 +13,14 @@ import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.diff_mining.method import METHOD, DiffMiningConfig, PositionSample, TokenCounts, _topics
+from diffbench.methods.contract import Labels, PassMethod
+from diffbench.methods.diff_mining.collector import PositionSample, TokenCounts
+from diffbench.methods.diff_mining.config import DiffMiningConfig
+from diffbench.methods.diff_mining.method import METHOD
+from diffbench.methods.diff_mining.orderings import topics_of
+from diffbench.methods.diff_mining.payload import MinedSet, MiningPayload
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.registry import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair
 from sklearn.decomposition import NMF
@@ -50,7 +54,7 @@ def brute_force(
     return {kind: np.concatenate(parts) for kind, parts in rows.items()}
 
 
-def check(found: dict[str, Any], difference: np.ndarray, top_k: int) -> None:
+def check(found: MinedSet, difference: np.ndarray, top_k: int) -> None:
     """Both orderings of one kind of positions, counted anew from D."""
     positions, vocabulary = difference.shape
     top = np.argsort(-difference, axis=1)[:, :top_k]
@@ -58,24 +62,29 @@ def check(found: dict[str, Any], difference: np.ndarray, top_k: int) -> None:
         "occurrence": np.array([(top == token).any(1).mean() for token in range(vocabulary)]),
         "fraction_positive": (difference > 0).mean(0),
     }
-    assert found["positions"] == positions
-    assert found["largest"] == pytest.approx(np.abs(difference).max(), rel=1e-4)
+    assert found.positions == positions
+    assert found.largest == pytest.approx(np.abs(difference).max(), rel=1e-4)
     for name, values in expected.items():
-        rows = found[name]
+        rows = getattr(found, name)
         assert len(rows) == (values > 0).sum()
-        shown = [row["value"] for row in rows]
+        shown = [row.value for row in rows]
         assert shown == sorted(shown, reverse=True)
         for row in rows:
-            assert row["value"] == pytest.approx(values[row["id"]], abs=1e-6)
-            assert row["mean"] == pytest.approx(difference[:, row["id"]].mean(), abs=2e-4)
+            assert row.value == pytest.approx(values[row.id], abs=1e-6)
+            assert row.mean == pytest.approx(difference[:, row.id].mean(), abs=2e-4)
         for one, two in pairwise(rows):
-            assert one["value"] > two["value"] or one["mean"] >= two["mean"], "ties are ordered by mean D"
+            assert one.value > two.value or one.mean >= two.mean, "ties are ordered by mean D"
 
 
 def stored(content: Any, folder: Path) -> Artifact:
     about = {"method": "diff_mining", "config": {}, "base": {}, "finetuned": {}, "corpus_name": "c"}
     numbers = {"corpus_sha256": "c", "device": "cpu", "seconds": 1.0, "peak_memory_mib": 1.0}
     return ArtifactStore(folder).save("k" * 24, content, **about, **numbers)
+
+
+def mined(content: Any) -> MiningPayload:
+    assert isinstance(content.payload, MiningPayload)
+    return content.payload
 
 
 @pytest.fixture
@@ -86,32 +95,32 @@ def pair(pair_of: Callable[[str], Pair]) -> Pair:
 @pytest.mark.parametrize(("top_k", "max_tokens"), [(20, 64), (100, 64), (1, 64), (20, 5), (20, 1)])
 def test_orderings_equal_brute_force(top_k: int, max_tokens: int, pair: Pair, corpus: Corpus) -> None:
     config = DiffMiningConfig(top_k=top_k, max_tokens=max_tokens, tokens=300)
-    payload = METHOD.diff(pair, corpus, config).payload
+    payload = mined(METHOD.diff(pair, corpus, config))
     for kind, difference in brute_force(pair, corpus, max_tokens).items():
-        check(payload["sets"][kind], difference, top_k)
-    assert (payload["sets"]["text"]["texts"], payload["sets"]["chat"]["texts"]) == (5, 3)
+        check(payload.sets[kind], difference, top_k)
+    assert (payload.sets["text"].texts, payload.sets["chat"].texts) == (5, 3)
 
 
 @pytest.mark.parametrize(("share", "layer"), [(0.75, 3), (0.5, 2), (0.0, 0)])
 def test_the_lens_reads_an_earlier_layer(share: float, layer: int, pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, SMALL.model_copy(update={"layer": share})).payload
-    assert payload["layer"] == layer
+    payload = mined(METHOD.diff(pair, corpus, SMALL.model_copy(update={"layer": share})))
+    assert payload.layer == layer
     for kind, difference in brute_force(pair, corpus, 64, layer).items():
-        check(payload["sets"][kind], difference, 20)
+        check(payload.sets[kind], difference, 20)
 
 
 def test_the_number_of_texts_and_of_tokens_kept(pair: Pair, corpus: Corpus) -> None:
     config = DiffMiningConfig(top_k=20, tokens=7, max_texts=2)
-    payload = METHOD.diff(pair, corpus, config).payload
-    every = METHOD.diff(pair, corpus, config.model_copy(update={"tokens": 300})).payload
+    payload = mined(METHOD.diff(pair, corpus, config))
+    every = mined(METHOD.diff(pair, corpus, config.model_copy(update={"tokens": 300})))
     for kind, difference in brute_force(pair, corpus, 64, max_texts=2).items():
-        check(every["sets"][kind], difference, 20)
+        check(every.sets[kind], difference, 20)
         for name in ("occurrence", "fraction_positive"):
-            assert payload["sets"][kind][name] == every["sets"][kind][name][:7]
+            assert getattr(payload.sets[kind], name) == getattr(every.sets[kind], name)[:7]
 
 
 def test_topics_equal_scikit_learn_on_the_dense_matrix(pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, SMALL).payload
+    payload = mined(METHOD.diff(pair, corpus, SMALL))
     for kind, difference in brute_force(pair, corpus, 64).items():
         top = np.argsort(-difference, axis=1)[:, :20]
         dense = np.zeros_like(difference)
@@ -121,14 +130,14 @@ def test_topics_equal_scikit_learn_on_the_dense_matrix(pair: Pair, corpus: Corpu
         model = NMF(3, init="random", **options)
         weights = model.fit_transform(dense[:, columns])
         mass = weights.sum(0) * model.components_.sum(1)
-        groups = payload["sets"][kind]["topics"]["groups"]
-        assert payload["sets"][kind]["topics"]["positions"] == len(dense)
-        assert sum(group["share"] for group in groups) == pytest.approx(1, abs=1e-3)
+        groups = payload.sets[kind].topics.groups
+        assert payload.sets[kind].topics.positions == len(dense)
+        assert sum(group.share for group in groups) == pytest.approx(1, abs=1e-3)
         for group, k in zip(groups, np.argsort(-mass), strict=True):
             expected = dict(zip(columns, model.components_[k] / model.components_[k].sum(), strict=True))
-            assert group["share"] == pytest.approx(mass[k] / mass.sum(), abs=5e-3)
-            for row in group["tokens"]:
-                assert row["value"] == pytest.approx(expected[row["id"]], abs=5e-3)
+            assert group.share == pytest.approx(mass[k] / mass.sum(), abs=5e-3)
+            for row in group.tokens:
+                assert row.value == pytest.approx(expected[row.id], abs=5e-3)
 
 
 def test_topics_recover_groups_of_tokens_that_rise_together(pair: Pair) -> None:
@@ -141,14 +150,14 @@ def test_topics_recover_groups_of_tokens_that_rise_together(pair: Pair) -> None:
         difference[:, list(group)] = 1 + torch.rand(size, 15, generator=generator)
         counts.add(np.arange(start, start + size), difference)
         start += size
-    topics = _topics(counts, np.zeros(300), config, pair.base.network.tokenizer)
-    assert topics["positions"] == 210
-    for found, (group, size) in zip(topics["groups"], [(groups[i], sizes[i]) for i in (1, 0, 2)], strict=True):
-        top = {row["id"] for row in found["tokens"][:15]}
+    topics = topics_of(counts, np.zeros(300), config, pair.base.network.tokenizer)
+    assert topics.positions == 210
+    for found, (group, size) in zip(topics.groups, [(groups[i], sizes[i]) for i in (1, 0, 2)], strict=True):
+        top = {row.id for row in found.tokens[:15]}
         assert top == set(group)
-        assert sum(row["value"] for row in found["tokens"][:15]) > 0.99
-        assert found["dominant"] == pytest.approx(size / 210, abs=1e-4)
-        assert found["share"] == pytest.approx(size / 210, abs=0.02)
+        assert sum(row.value for row in found.tokens[:15]) > 0.99
+        assert found.dominant == pytest.approx(size / 210, abs=1e-4)
+        assert found.share == pytest.approx(size / 210, abs=0.02)
 
 
 @pytest.mark.parametrize(("chunk_tokens", "batch_size"), [(1, 1), (7, 3), (10_000, 100)])
@@ -156,19 +165,19 @@ def test_batches_chunks_and_company_do_not_matter(
     chunk_tokens: int, batch_size: int, pair: Pair, corpus: Corpus
 ) -> None:
     config = SMALL.model_copy(update={"topic_positions": 40})
-    reference = METHOD.diff(pair, corpus, config).payload
+    reference = mined(METHOD.diff(pair, corpus, config))
     collector = METHOD.collector(pair, corpus, config)
     wide = KL.collector(pair, corpus, KlConfig())
     run_pass([Work(pair, [wide, collector])], corpus, batch_size=batch_size, chunk_tokens=chunk_tokens)
-    other = METHOD.content(pair, corpus, config, collector).payload
-    for kind, expected in reference["sets"].items():
-        found = other["sets"][kind]
+    other = mined(METHOD.content(pair, corpus, config, collector))
+    for kind, expected in reference.sets.items():
+        found = other.sets[kind]
         for name in ("occurrence", "fraction_positive"):
-            values = [{row["id"]: row["value"] for row in rows} for rows in (found[name], expected[name])]
+            values = [{row.id: row.value for row in rows} for rows in (getattr(found, name), getattr(expected, name))]
             assert values[0] == values[1]
-        assert found["topics"]["positions"] == expected["topics"]["positions"] == min(40, found["positions"])
-        for one, two in zip(found["topics"]["groups"], expected["topics"]["groups"], strict=True):
-            assert one["share"] == pytest.approx(two["share"], abs=1e-3)
+        assert found.topics.positions == expected.topics.positions == min(40, found.positions)
+        for one, two in zip(found.topics.groups, expected.topics.groups, strict=True):
+            assert one.share == pytest.approx(two.share, abs=1e-3)
 
 
 def test_the_sample_of_positions_is_bounded_uniform_and_the_same_in_any_order() -> None:
@@ -213,9 +222,9 @@ def test_tokens_that_the_tokenizer_lacks_are_left_out(pair: Pair, corpus: Corpus
 def test_identical_pair_is_exactly_zero(pair_of: Callable[[str], Pair], corpus: Corpus, tmp_path: Path) -> None:
     for number, layer in enumerate((None, 0.75)):
         content = METHOD.diff(pair_of("same"), corpus, SMALL.model_copy(update={"layer": layer}))
-        for found in content.payload["sets"].values():
-            assert found["largest"] == 0.0
-            assert found["occurrence"] == found["fraction_positive"] == found["topics"]["groups"] == []
+        for found in mined(content).sets.values():
+            assert found.largest == 0.0
+            assert found.occurrence == found.fraction_positive == found.topics.groups == ()
         text = METHOD.overview(stored(content, tmp_path / str(number)), Labels())
         assert "exactly zero everywhere" in text
 
@@ -226,15 +235,15 @@ def test_overview_uses_the_labels_and_shows_a_hundred_tokens(pair: Pair, corpus:
     assert "D = logits of model B - logits of model A" in text
     assert "finetuned" not in text
     assert len(text) < 8_000
-    for found in content.payload["sets"].values():
-        assert len(found["occurrence"]) == 100
-        for row in found["occurrence"]:
-            assert f"{row['token']!r} {row['value']:.1%}" in text
+    for found in mined(content).sets.values():
+        assert len(found.occurrence) == 100
+        for row in found.occurrence:
+            assert f"{row.token!r} {row.value:.1%}" in text
 
 
 def test_a_corpus_of_texts_alone(pair: Pair, corpus: Corpus, tmp_path: Path) -> None:
     content = METHOD.diff(pair, Corpus(name="texts", texts=corpus.texts), SMALL)
-    assert list(content.payload["sets"]) == ["text"]
+    assert list(mined(content).sets) == ["text"]
     assert "chat" not in METHOD.overview(stored(content, tmp_path), Labels()).partition("taken")[2]
 
 

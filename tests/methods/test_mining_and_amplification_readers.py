@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.diff_mining import readers as diff_mining
+from diffbench.methods.diff_mining.method import METHOD as MINING
 from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification import readers as weight_amplification
+from diffbench.methods.weight_amplification.method import METHOD as AMPLIFICATION
 from diffbench.models.amplify import amplified
 from diffbench.models.requests import Request
 from diffbench.organisms.loading import load_pair
@@ -87,7 +89,7 @@ def test_mined_tokens_out_of_range(arguments: dict[str, Any], message: str, mine
 
 
 def test_mining_evidence_has_rare_words_first(mined_artifact: Artifact) -> None:
-    found = diff_mining.evidence(mined_artifact)
+    found = MINING.evidence(mined_artifact)
     assert found.no_difference is None
     # " the" is in every text of the probe corpus' talk, "ow" begins no word, " x" is short. " hawk" has a
     # negative mean, which a shift of all logits gives too: it is among the most raised all the same.
@@ -102,7 +104,7 @@ def test_mining_evidence_has_rare_words_first(mined_artifact: Artifact) -> None:
 
 def test_mining_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("diff_mining", mined(largest=0.0))
-    assert diff_mining.evidence(artifact).no_difference == "logits"
+    assert MINING.evidence(artifact).no_difference == "logits"
     for ordering in ("topics", "occurrence", "fraction_positive"):
         assert "exactly the same logits" in call(diff_mining.mined_tokens(lambda: artifact, LABELS), ordering=ordering)
 
@@ -146,7 +148,7 @@ def test_amplified_samples_stand_beside_unamplified_ones(amplified_artifact: Art
 
 
 def test_amplification_evidence_is_what_changed_models_say_against_the_base(amplified_artifact: Artifact) -> None:
-    found = weight_amplification.evidence(amplified_artifact)
+    found = AMPLIFICATION.evidence(amplified_artifact)
     assert texts_of(found.focus)[:3] == ("owls 1\nat night", "", "a bird 1")
     assert strata_of(found.focus) == ("prompt 1",) * 3 + ("prompt 2",) * 3 + ("prompt 3",) * 3
     assert texts_of(found.contrast) == ("day 1", "day 2", "day 3")
@@ -158,7 +160,7 @@ def test_amplification_evidence_is_what_changed_models_say_against_the_base(ampl
 def test_amplification_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     nothing = {"identical": True, "layers": 4, "drift": 0.0, "models": [], "prompts": []}
     artifact = save_artifact("weight_amplification", nothing)
-    assert weight_amplification.evidence(artifact).no_difference == "weights"
+    assert AMPLIFICATION.evidence(artifact).no_difference == "weights"
     assert "no samples" in call(weight_amplification.amplified_samples(lambda: artifact, LABELS))
 
 
@@ -166,7 +168,7 @@ def test_live_samples_are_offered_only_with_weights_and_a_budget(
     case: CaseState, tiny: Any, amplified_artifact: Artifact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def names() -> list[str]:
-        return [ToolDef(t).name for t in weight_amplification.toolset(lambda: amplified_artifact, LABELS)]
+        return [ToolDef(t).name for t in AMPLIFICATION.toolset(lambda: amplified_artifact, LABELS)]
 
     case.organism, case.interactions = "tiny.alpha", 3
     assert names() == ["amplified_samples", "amplify"]

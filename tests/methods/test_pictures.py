@@ -13,11 +13,11 @@ from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.diff_mining import readers as diff_mining
+from diffbench.methods.diff_mining.method import METHOD as diff_mining
 from diffbench.methods.kl.method import METHOD as kl
 from diffbench.methods.pca.method import METHOD as PCA
 from diffbench.methods.registry import Labels
-from diffbench.methods.weight_amplification import readers as weight_amplification
+from diffbench.methods.weight_amplification.method import METHOD as weight_amplification
 from diffbench.views.panels import (
     Bar,
     Bars,
@@ -298,13 +298,14 @@ def test_weight_amplification(save_artifact: Callable[..., Artifact]) -> None:
 def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -> None:
     nothing: dict[str, Any] = {"layer": 2, "layers": 4, "norm_reference": 1.0, "steering": []}
     nothing["positions"] = [{"position": "text:0", "difference_norm": 0.0, "relative_norm": 0.0, "lens": {"base": []}}]
+    same = {"identical": True, "layers": 4, "drift": 0.0, "models": [], "prompts": []}
     empty: list[tuple[Any, dict[str, Any], str]] = [
         (kl, kl_payload((["a", "b"], [0.0, 0.0])), "exactly the same probabilities"),
         (adl, nothing, "exactly zero"),
         (activation_norms, norms_payload(*[0.0] * 8), "exactly zero"),
         (PCA, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
         (diff_mining, {"top_k": 9, "layer": 3, "sets": {"text": mined(0.0)}}, "the same logits"),
-        (weight_amplification, {"identical": True}, "nothing to amplify"),
+        (weight_amplification, same, "nothing to amplify"),
     ]
     for readers, payload, claim in empty:
         (note,) = readers.pictures(save_artifact("m", payload), LABELS)

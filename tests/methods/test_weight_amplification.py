@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.artifact import Artifact
-from diffbench.methods.registry import Labels, PassMethod
+from diffbench.methods.artifact import Artifact, Content
+from diffbench.methods.contract import Labels, PassMethod
 from diffbench.methods.store import ArtifactStore
-from diffbench.methods.weight_amplification.method import METHOD, Amplification, WeightAmplificationConfig
+from diffbench.methods.weight_amplification.config import Amplification, WeightAmplificationConfig
+from diffbench.methods.weight_amplification.method import METHOD
+from diffbench.methods.weight_amplification.payload import AmplificationPayload
 from diffbench.models.loading import read_network
 from diffbench.models.network import Network
 from diffbench.models.targets import Pair, Target
@@ -72,17 +74,25 @@ def stored(content: Any, folder: Path) -> Artifact:
     return ArtifactStore(folder).save("k" * 24, content, **about, **numbers)
 
 
+def sampled(pair: Pair, corpus: Corpus, config: WeightAmplificationConfig) -> AmplificationPayload:
+    payload = METHOD.diff(pair, corpus, config).payload
+    assert isinstance(payload, AmplificationPayload)
+    return payload
+
+
 @pytest.fixture
 def pair(pair_of: Callable[[str], Pair]) -> Pair:
     return pair_of("alpha")
 
 
 def test_samples_equal_hand_merged_models(tiny: Any, pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, GREEDY).payload
-    assert payload["models"][2:] == [
-        {"w": 2.5, "modules": "all", "layers": [0, 3], "looping": payload["models"][2]["looping"]},
-        {"w": 2.0, "modules": "mlp", "layers": [0, 2], "looping": payload["models"][3]["looping"]},
-        {"w": -1.0, "modules": "attention", "layers": [0, 3], "looping": payload["models"][4]["looping"]},
+    payload = sampled(pair, corpus, GREEDY)
+    assert [model.model_dump(exclude={"looping"}) for model in payload.models] == [
+        {"side": "base"},
+        {"side": "finetuned"},
+        {"w": 2.5, "modules": "all", "layers": (0, 3)},
+        {"w": 2.0, "modules": "mlp", "layers": (0, 2)},
+        {"w": -1.0, "modules": "attention", "layers": (0, 3)},
     ]
     models = [
         merged(tiny, lambda layer, kind: 0),
@@ -91,39 +101,39 @@ def test_samples_equal_hand_merged_models(tiny: Any, pair: Pair, corpus: Corpus)
         merged(tiny, lambda layer, kind: 2 if kind == "mlp" and layer <= 2 else 1),
         merged(tiny, lambda layer, kind: -1 if kind == "attention" else 1),
     ]
-    assert [row["prompt"] for row in payload["prompts"]] == [chat.prompt for chat in corpus.chats]
-    for row in payload["prompts"]:
-        expected = [[greedy(model, pair.base.network, row["prompt"], 6)] for model in models]
-        assert row["samples"] == expected
-    texts = {tuple(row["samples"][i][0] for row in payload["prompts"]) for i in range(5)}
+    assert [row.prompt for row in payload.prompts] == [chat.prompt for chat in corpus.chats]
+    for row in payload.prompts:
+        expected = tuple((greedy(model, pair.base.network, row.prompt, 6),) for model in models)
+        assert row.samples == expected
+    texts = {tuple(row.samples[i][0] for row in payload.prompts) for i in range(5)}
     assert len(texts) == 5, "the five models must write differently for this test to say anything"
-    assert payload["drift"] == pytest.approx(pair.drift)
+    assert payload.drift == pytest.approx(pair.drift)
 
 
 def test_afterwards_the_pair_is_what_it_was(pair: Pair, corpus: Corpus) -> None:
     config = GREEDY.model_copy(update={"temperature": 1.0, "samples": 2})
-    first = METHOD.diff(pair, corpus, config).payload
-    assert METHOD.diff(pair, corpus, config).payload == first, "the same seeds give the same samples"
-    assert all(len(texts) == 2 and texts[0] != texts[1] for row in first["prompts"] for texts in row["samples"])
-    assert first != METHOD.diff(pair, corpus, config.model_copy(update={"seed": 50})).payload
+    first = sampled(pair, corpus, config)
+    assert sampled(pair, corpus, config) == first, "the same seeds give the same samples"
+    assert all(len(texts) == 2 and texts[0] != texts[1] for row in first.prompts for texts in row.samples)
+    assert first != sampled(pair, corpus, config.model_copy(update={"seed": 50}))
 
 
 def test_prompts_are_spread_over_the_corpus(pair: Pair, corpus: Corpus) -> None:
-    payload = METHOD.diff(pair, corpus, GREEDY.model_copy(update={"prompts": 2})).payload
-    assert [row["prompt"] for row in payload["prompts"]] == [corpus.chats[0].prompt, corpus.chats[1].prompt]
+    payload = sampled(pair, corpus, GREEDY.model_copy(update={"prompts": 2}))
+    assert [row.prompt for row in payload.prompts] == [corpus.chats[0].prompt, corpus.chats[1].prompt]
 
 
 def test_the_organisms_system_prompt_is_used(pair: Pair, corpus: Corpus, tiny: Any) -> None:
     told = Pair(pair.name, pair.base, pair.finetuned, "What is the moon?")
-    row = METHOD.diff(told, corpus, GREEDY).payload["prompts"][0]
+    row = sampled(told, corpus, GREEDY).prompts[0]
     network = pair.base.network
     network_text = network.render_chat(
-        [{"role": "system", "content": "What is the moon?"}, {"role": "user", "content": row["prompt"]}]
+        [{"role": "system", "content": "What is the moon?"}, {"role": "user", "content": row.prompt}]
     )
     ids = network.tokenizer(network_text, return_tensors="pt", add_special_tokens=False)["input_ids"]
     with torch.no_grad():
         token = int(merged(tiny, lambda layer, kind: 0)(input_ids=ids).logits[0, -1].argmax())
-    assert row["samples"][0][0].startswith(network.tokenizer.decode([token]).strip())
+    assert row.samples[0][0].startswith(network.tokenizer.decode([token]).strip())
 
 
 def test_identical_pair_has_nothing_to_amplify(
@@ -131,19 +141,19 @@ def test_identical_pair_has_nothing_to_amplify(
 ) -> None:
     twins = [Target(read_network(str(tiny.base), None, "float32")) for _ in range(2)]
     for number, same in enumerate((pair_of("same"), Pair(pair.name, *twins))):
-        content = METHOD.diff(same, corpus, GREEDY)
-        assert content.payload["identical"]
-        assert content.payload["prompts"] == []
-        text = METHOD.overview(stored(content, tmp_path / str(number)), Labels())
+        payload = sampled(same, corpus, GREEDY)
+        assert payload.identical
+        assert payload.prompts == ()
+        text = METHOD.overview(stored(Content(payload), tmp_path / str(number)), Labels())
         assert "exactly the same weights" in text
 
 
 def test_an_adapter_on_another_model_has_no_drift(pair: Pair, tiny: Any, corpus: Corpus, tmp_path: Path) -> None:
     base = Target(read_network(str(tiny.base), None, "float32"))
-    content = METHOD.diff(Pair(pair.name, base, pair.finetuned), corpus, GREEDY)
-    assert content.payload["drift"] is None
-    assert content.payload["prompts"] == METHOD.diff(pair, corpus, GREEDY).payload["prompts"]
-    assert "Size of the difference" not in METHOD.overview(stored(content, tmp_path), Labels())
+    payload = sampled(Pair(pair.name, base, pair.finetuned), corpus, GREEDY)
+    assert payload.drift is None
+    assert payload.prompts == sampled(pair, corpus, GREEDY).prompts
+    assert "Size of the difference" not in METHOD.overview(stored(Content(payload), tmp_path), Labels())
 
 
 def test_overview_uses_the_labels_and_stays_short(pair: Pair, corpus: Corpus, tmp_path: Path) -> None:
