@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ..records.strict_json import strict_json
 from .model.planning import PlannedStudy, smallest
 from .model.scenario import Scenario
 from .model.summary import LEVEL, Estimate
@@ -75,7 +75,7 @@ def power_json(scenario: Scenario, studies: Sequence[PlannedStudy], power: float
         "smallest": asdict(chosen) if chosen else None,
         "notes": [*scenario.notes, _limits(studies, power)],
     }
-    return json.dumps(told, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    return strict_json(told) + "\n"
 
 
 def _counts(study: PlannedStudy) -> list[str]:

@@ -60,12 +60,16 @@ def _lines(lines: Lines) -> Callable[[Axes], None]:
 
 def _intervals(panel: Intervals) -> Callable[[Axes], None]:
     """A row each, the first one on top; names and numbers at the right."""
+    low, high = panel.ends
+
+    def held(value: float) -> float:
+        return min(max(value, low), high)
 
     def draw(axes: Axes) -> None:
         for i, one in enumerate(panel.intervals):
             if one.low is not None and one.high is not None:
-                axes.plot([one.low, one.high], [i, i], color=_BLUE, linewidth=2)
-            axes.plot([one.value], [i], marker="o", color=_BLUE, markerfacecolor="white" if one.hollow else _BLUE)
+                axes.plot([held(one.low), held(one.high)], [i, i], color=_BLUE, linewidth=2)
+            axes.plot([held(one.value)], [i], marker="o", color=_BLUE, markerfacecolor="white" if one.hollow else _BLUE)
         axes.set_xlim(*panel.ends)
         axes.set_ylim(len(panel.intervals) - 0.5, -0.5)
         axes.yaxis.tick_right()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,10 +14,11 @@ from inspect_ai.model import Model, get_model
 from ...graders.calibration_answers import AnswerFile
 from ...graders.calibration_set import Answer, Calibration, grade_entries, list_calibrations, load_calibration
 from ...records.names import KEYLESS_GRADER
+from ...records.strict_json import strict_json
 from ...results.agreement import agreement as agreement_of
 from ...results.frame import grades_frame
 from ...results.table import left_out_table
-from ..tables.judge_summary import CalibrationSummary, marks, null_for_nan, summarise, to_json, write_page
+from ..tables.judge_summary import CalibrationSummary, marks, summarise, to_json, write_page
 from ..tables.judge_tables import agreement_tables, calibration_tables
 from .progress import console, progress
 
@@ -83,8 +83,7 @@ def agreement(logs: tuple[str, ...], resamples: int, seed: int, json_file: Path 
     if grades.left_out:
         console.print(left_out_table(grades.left_out))
     if json_file is not None:
-        text = json.dumps(null_for_nan(asdict(found)), indent=2, allow_nan=False, ensure_ascii=False)
-        json_file.write_text(text + "\n", encoding="utf-8")
+        json_file.write_text(strict_json(asdict(found)) + "\n", encoding="utf-8")
 
 
 def _ask(judge: Model, chosen: Sequence[Calibration], repeats: int, kept: AnswerFile) -> list[Answer]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from ...graders.calibration_set import ATTACKS, Answer
 from ...records.names import KEYLESS_GRADER
+from ...records.strict_json import strict_json
 from ...results.agreement import quadratic_kappa
 from ...views.markdown import escape_markdown, markdown_table
 from .marked_page import Marks
@@ -22,7 +21,6 @@ __all__ = [
     "cells",
     "marks",
     "miss_line",
-    "null_for_nan",
     "summarise",
     "to_json",
     "write_page",
@@ -141,7 +139,7 @@ def to_json(summary: CalibrationSummary, answers: Sequence[Answer]) -> str:
             for answer in answers
         ],
     }
-    return json.dumps(null_for_nan(data), indent=2, allow_nan=False, ensure_ascii=False)
+    return strict_json(data)
 
 
 def marks(judge: str) -> Marks:
@@ -204,12 +202,3 @@ def _markdown(summary: CalibrationSummary, misses: int) -> str:
 
 def _table(first: str, rows: Sequence[SummaryRow]) -> str:
     return markdown_table((first, *HEADERS[1:]), map(cells, rows))
-
-
-def null_for_nan(value: Any) -> Any:
-    """``value`` for JSON, which knows no NaN."""
-    if isinstance(value, dict):
-        return {key: null_for_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [null_for_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value

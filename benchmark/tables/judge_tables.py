@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from ...graders.calibration_set import ATTACKS
 from ...results.agreement import Agreement, Drift, Measure
+from ...views.terminal import plain_table
 from .judge_summary import HEADERS, MISSING, CalibrationSummary, SummaryRow, cells, miss_line
 
 __all__ = ["agreement_tables", "calibration_tables"]
@@ -94,7 +94,7 @@ def _figures(title: str, first: str, groups: Sequence[Sequence[SummaryRow]]) -> 
 
 
 def _table(title: str, first: str, *headers: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+    table = plain_table(title)
     table.add_column(first, overflow="fold", min_width=21)
     for header in headers:
         table.add_column(header, justify="right", overflow="fold")

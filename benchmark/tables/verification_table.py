@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from rich import box
 from rich.table import Table
 
 from ...organisms.verify import Rate, Verification
 from ...records.errors import MendableError
 from ...views.markdown import code, markdown_table
+from ...views.terminal import plain_table
 from .marked_page import Marks
 
 __all__ = ["MARKS", "terminal_table", "write_markdown"]
@@ -21,7 +21,7 @@ _HEADERS = ("organism", "base", "finetuned", "quiet", "ppl", "KL", "drift", "ver
 
 def terminal_table(done: Sequence[Verification]) -> Table:
     """One row an organism and variant."""
-    table = Table(title="Verification (shares in %, with 95 % intervals)", box=box.SIMPLE)
+    table = plain_table("Verification (shares in %, with 95 % intervals)")
     for header in _HEADERS:
         is_name = header == "organism"
         table.add_column(header, overflow="fold", no_wrap=not is_name, min_width=16 if is_name else None)

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 
-from ..table import null_for_nan
+from ...records.strict_json import null_for_nan, strict_json
 from .ranking import Leaderboard
 
 __all__ = ["leaderboard_csv", "leaderboard_json"]
@@ -20,7 +19,7 @@ def leaderboard_json(leaderboard: Leaderboard) -> str:
     data = asdict(leaderboard) | {"rows": rows}
     if stability := leaderboard.stability:
         data["stability"] |= {"same_best": stability.same_best, "same_order": stability.same_order}
-    return json.dumps(null_for_nan(data), indent=2, allow_nan=False, ensure_ascii=False)
+    return strict_json(data)
 
 
 def leaderboard_csv(leaderboard: Leaderboard) -> str:
@@ -32,7 +31,7 @@ def leaderboard_csv(leaderboard: Leaderboard) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, kept, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(null_for_nan(row) for row in rows)
+    writer.writerows({key: null_for_nan(value) for key, value in row.items()} for row in rows)
     return text.getvalue()
 
 

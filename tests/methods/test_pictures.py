@@ -1,4 +1,4 @@
-"""The vocabulary of pictures, and the pictures of each method on hand-made artifacts."""
+"""The panels of each method on hand-made artifacts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-import pytest
 from diffbench.agents.artifacts import PicturedReaders, readers_for
 from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
@@ -25,9 +24,7 @@ from diffbench.views.panels import (
     HeatText,
     Lines,
     Note,
-    Panel,
     Row,
-    Series,
     SideBySide,
     TokenTable,
 )
@@ -43,43 +40,13 @@ def token(text: str, value: float) -> dict[str, Any]:
     return {"id": 1, "token": text, "value": value, "mean": 1.0}
 
 
-# --- vocabulary -------------------------------------------------------------------------------------------------
-
-
-def test_the_colour_is_the_value_over_the_full_one() -> None:
-    heat = HeatText("t", ("a", "b", "c", "d"), (1.0, -8.0, None, 4.0), signed=True, full=4.0)
-    assert [heat.shade(i) for i in range(4)] == [0.25, -1.0, 0.0, 1.0]
-    assert heat.strongest(2) == [1, 3]
-    unsigned = HeatText("t", ("a", "b", "c"), (1.0, -8.0, 2.0))
-    assert [unsigned.shade(i) for i in range(3)] == [0.125, 0.0, 0.25]
-    assert unsigned.strongest() == [2, 0]
-    assert [HeatText("t", ("a",), (0.0,)).shade(0), HeatText("t", (), ()).strongest()] == [0.0, []]
-
-
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (lambda: HeatText("t", ("a",), ()), "1 tokens and 0 values"),
-        (lambda: HeatText("t", ("a",), (float("nan"),)), "'t' has the value nan"),
-        (lambda: Lines("t", "x", "y", ("1", "2"), (Series("s", (1.0,)),)), "'s' of 't' has 1 values for 2 places"),
-        (lambda: Lines("t", "x", "y", ("1",), (Series("s", (0.0,)),), log=True), "set log=False"),
-        (lambda: Lines("t", "x", "y", ("1",), (Series("s", (float("inf"),)),)), "the value inf"),
-        (lambda: Bars("t", "v", (Bar("b", -1.0),)), "below 0"),
-        (lambda: SideBySide("t", ("a", "b"), (Row("r", (("x",),)),)), "'r' of 't' has 1 cells for 2 columns"),
-    ],
-)
-def test_pictures_that_cannot_be_drawn_are_refused(build: Callable[[], Panel], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        build()
-
-
 def test_texts_of_a_group_share_one_scale() -> None:
     # 200 values from 0.01 to 2: the 99th percentile is the 198th.
     rows = [HeatRow(f"{i}", ["t"] * 100, [(100 * i + j + 1) / 100 for j in range(100)]) for i in range(2)]
     group = heat_group("g", rows, "nats")
-    assert [heat.full for heat in group.pictures if isinstance(heat, HeatText)] == [1.98, 1.98]
+    assert [heat.full for heat in group.panels if isinstance(heat, HeatText)] == [1.98, 1.98]
     assert "full from 1.98 nats on" in group.note
-    sparse = heat_group("g", [HeatRow("t", ["a"] * 1000, [0.0] * 999 + [3.0])], "nats").pictures[0]
+    sparse = heat_group("g", [HeatRow("t", ["a"] * 1000, [0.0] * 999 + [3.0])], "nats").panels[0]
     assert isinstance(sparse, HeatText)
     assert sparse.full == 3.0
     assert heat_group("g", [HeatRow("t", ["a"], [0.0])], "nats").note == ""
@@ -90,16 +57,13 @@ def test_many_and_long_texts_are_cut_and_it_is_said() -> None:
     values[700] = 5.0
     group = heat_group("g", [HeatRow("t", [str(i) for i in range(1000)], values)] * (MOST_TEXTS + 7), "nats")
     assert f"{MOST_TEXTS} of the {MOST_TEXTS + 7} texts" in group.note
-    (heat, *others) = group.pictures
+    (heat, *others) = group.panels
     assert len(others) == MOST_TEXTS - 1
     assert isinstance(heat, HeatText)
     assert len(heat.tokens) == MOST_TOKENS
     assert heat.tokens[heat.strongest()[0]] == "700"
     assert f"of {len(values)}" in heat.note
     assert along(4, [1, 3], [0.5, 2.0]) == [None, 0.5, None, 2.0]
-
-
-# --- methods ----------------------------------------------------------------------------------------------------
 
 
 def kl_payload(*rows: tuple[list[str], list[float]]) -> dict[str, Any]:
@@ -121,8 +85,8 @@ def test_kl(save_artifact: Callable[..., Artifact]) -> None:
     assert "maximum 2.000" in summary.text
     assert isinstance(by_mean, Group)
     assert isinstance(by_max, Group)
-    assert titles(by_mean.pictures) == ["1. text, mean 1.250, max 1.50", "2. text, mean 0.667, max 2.00"]
-    first = by_max.pictures[0]
+    assert titles(by_mean.panels) == ["1. text, mean 1.250, max 1.50", "2. text, mean 0.667, max 2.00"]
+    first = by_max.panels[0]
     assert isinstance(first, HeatText)
     assert (first.tokens, first.values, first.full) == (("A", " day", "."), (0.0, 2.0, 0.0), 2.0)
 
@@ -149,23 +113,23 @@ def test_adl(save_artifact: Callable[..., Artifact]) -> None:
     assert isinstance(norms, Bars)
     assert norms.bars == (Bar("text:0", 0.2), Bar("text:1", 0.0))
     assert isinstance(lenses, Group)
-    plus = lenses.pictures[0]
+    plus = lenses.panels[0]
     assert isinstance(plus, TokenTable)
     # What the base's own activation shows there too is not marked.
     assert [(t.token, t.value, t.marked) for t in plus.columns[0].tokens] == [(" the", 0.4, False), (" owl", 0.2, True)]
     assert (plus.columns[1].tokens, plus.columns[1].note) == ((), "the difference is zero")
     assert isinstance(patched, Group)
-    table, _, missing = patched.pictures
+    table, _, missing = patched.panels
     assert isinstance(table, TokenTable)
     assert [t.token for t in table.columns[0].tokens if t.marked] == [" the"]
     assert isinstance(missing, TokenTable)
     assert missing.columns[0].note == "the vector is zero"
     assert isinstance(steering, Group)
-    assert isinstance(steering.pictures[0], SideBySide)
-    assert steering.pictures[0].columns == ("unsteered", "steered by 2.50 x d")
-    assert steering.pictures[0].rows == (Row("Who?", (("day",), ("owls", "hoot"))),)
+    assert isinstance(steering.panels[0], SideBySide)
+    assert steering.panels[0].columns == ("unsteered", "steered by 2.50 x d")
+    assert steering.panels[0].rows == (Row("Who?", (("day",), ("owls", "hoot"))),)
     assert isinstance(controls, Group)
-    assert titles(controls.pictures) == ["Logit lens of M2", "Logit lens of M1"]
+    assert titles(controls.panels) == ["Logit lens of M2", "Logit lens of M1"]
     assert "Patchscope" not in titles(adl.pictures(save_artifact("adl", payload), LABELS))
 
 
@@ -204,8 +168,8 @@ def test_activation_norms(save_artifact: Callable[..., Artifact]) -> None:
     assert [s.values for s in cosine.series] == [(0.9, 0.9), (0.5, 0.5)]
     assert titles([second, fourth]) == ["Layer 2", "Layer 4"]
     assert isinstance(second, Group)
-    assert isinstance(second.pictures[2], Group)
-    heat = second.pictures[2].pictures[0]
+    assert isinstance(second.panels[2], Group)
+    heat = second.panels[2].panels[0]
     assert isinstance(heat, HeatText)
     assert heat.values == (None, 3.0, 2.0)
 
@@ -245,17 +209,17 @@ def test_pca(save_artifact: Callable[..., Artifact]) -> None:
     assert isinstance(variance, Lines)
     assert {s.name: s.values for s in variance.series} == {"component alone": (0.5, 0.25), "cumulative": (0.5, 0.75)}
     assert isinstance(first, Group)
-    lens, plus, _, samples = first.pictures
+    lens, plus, _, samples = first.panels
     assert isinstance(lens, TokenTable)
     assert [(c.name, c.tokens[0].token) for c in lens.columns] == [("+c", " owl"), ("-c", " cat")]
     assert isinstance(plus, Group)
-    heat = plus.pictures[0]
+    heat = plus.panels[0]
     assert isinstance(heat, HeatText)
     assert (heat.values, heat.signed, heat.full) == ((None, 5.0, -6.0), True, 6.0)
     assert isinstance(samples, SideBySide)
     assert (samples.columns, samples.rows) == (("unsteered", "-0.5"), (Row("Who?", (("day",), ("owls",))),))
     assert isinstance(second, Group)
-    assert len(second.pictures) == 3
+    assert len(second.panels) == 3
 
 
 def mined(largest: float) -> dict[str, Any]:
@@ -268,7 +232,7 @@ def test_diff_mining(save_artifact: Callable[..., Artifact]) -> None:
     payload = {"top_k": 100, "layer": None, "sets": {"text": mined(4.0), "chat": mined(0.0)}}
     _, texts, chats = diff_mining.pictures(save_artifact("diff_mining", payload), LABELS)
     assert isinstance(texts, Group)
-    topics, occurrence, positive = texts.pictures
+    topics, occurrence, positive = texts.panels
     assert isinstance(topics, TokenTable)
     assert topics.columns[0].tokens[0].token == " owl"
     assert "60% of the raise" in topics.columns[0].note
@@ -276,7 +240,7 @@ def test_diff_mining(save_artifact: Callable[..., Artifact]) -> None:
     assert isinstance(positive, Bars)
     assert (occurrence.bars, positive.bars) == ((Bar(" owl", 0.5),), (Bar(" bird", 0.9),))
     assert isinstance(chats, Group)
-    assert isinstance(chats.pictures[0], Note)
+    assert isinstance(chats.panels[0], Note)
 
 
 def test_weight_amplification(save_artifact: Callable[..., Artifact]) -> None:

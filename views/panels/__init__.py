@@ -8,8 +8,6 @@ from .page import Group, Page, Panel
 from .tables import Table
 from .texts import HeatText, Note, RankedToken, Row, SideBySide, TokenColumn, TokenTable
 
-Picture = Panel
-
 __all__ = [
     "Bar",
     "Bars",
@@ -23,7 +21,6 @@ __all__ = [
     "Note",
     "Page",
     "Panel",
-    "Picture",
     "RankedToken",
     "Row",
     "Series",

@@ -24,11 +24,6 @@ class Group:
     headings: bool = True
     """Whether its panels have headings of their own; False for a chart and the table of its numbers, say."""
 
-    @property
-    def pictures(self) -> tuple[Panel, ...]:
-        """The panels under their name of before."""
-        return self.panels
-
 
 Panel: TypeAlias = Note | HeatText | Lines | Bars | Intervals | Stacks | Dots | Table | TokenTable | SideBySide | Group
 
