@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from .contract import MethodConfig
+from ..records.frozen import Frozen
 
 __all__ = ["changed_settings", "in_brackets", "scaled_down"]
 
@@ -38,7 +38,7 @@ def scaled_down(config: _Sized, published: _Sized, seen: int, told: str = "texts
     ]
 
 
-def changed_settings(config: MethodConfig, names: Sequence[str]) -> list[str]:
+def changed_settings(config: Frozen, names: Sequence[str]) -> list[str]:
     """Those of the named settings that differ from the default, each with the default in brackets."""
     published = type(config)()
     values = [(name, getattr(config, name), getattr(published, name)) for name in names]

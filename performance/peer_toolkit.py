@@ -42,8 +42,8 @@ from diffbench.methods.activation_norms.method import ActivationNormsMethod
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.forward import encode_texts
 from diffbench.methods.activations.passes import Work, run_pass
+from diffbench.methods.adl.config import AdlConfig
 from diffbench.methods.adl.differences import PositionMeans, mean_differences
-from diffbench.methods.adl.method import AdlConfig
 from diffbench.methods.kl.collector import KlCollector
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import KlMethod

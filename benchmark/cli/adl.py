@@ -7,8 +7,9 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 
-from ...methods.adl.causal import CausalConfig, causal_effect
-from ...methods.adl.judge import LlmJudge
+from ...methods.adl.causal import causal_effect
+from ...methods.adl.causal_report import CausalConfig
+from ...methods.adl.llm_judge import LlmJudge
 from ...methods.adl.relevance import token_relevance
 from ...methods.registry import find_method
 from ...organisms.loading import load_pair

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["TokenProbability", "TopTokens", "top_tokens"]
+__all__ = ["TokenProbability", "TopTokens", "quoted", "quoted_top", "top_tokens"]
 
 _DECIMALS = 6
 
@@ -31,3 +32,13 @@ def top_tokens(probabilities: torch.Tensor, tokenizer: PreTrainedTokenizerBase, 
         tuple(TokenProbability(str(tokenizer.decode([i])), round(p, _DECIMALS)) for i, p in zip(*row, strict=True))
         for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     ]
+
+
+def quoted(tokens: Iterable[str]) -> str:
+    """Tokens on one line, each in quotes, since their spaces matter."""
+    return " ".join(map(repr, tokens))
+
+
+def quoted_top(tokens: TopTokens, most: int) -> str:
+    """The first ``most`` tokens on one line, quoted."""
+    return quoted(token for token, _ in tokens[:most])

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from ...organisms.recipes.data_mix import TrainingItem, narrow_items, unrelated_items
+from ...organisms.recipes.data_mix import TrainingItem
 from ...organisms.recipes.train import IGNORED, encode_item
-from ..registry import Track, untracked
-from .relevance import require_adl_artifact
+from ...records.errors import MendableError
+from ...records.progress import Track, untracked
+from .causal_report import SPANS, CausalConfig, CausalReport, DataEffect, Effect, Kind, Span
+from .ground_truth import Data, evaluation_items, require_adl_artifact
+from .payload import AdlPayload
 
 if TYPE_CHECKING:
     import torch
@@ -26,108 +27,12 @@ if TYPE_CHECKING:
     from ...organisms.suites import Organism
     from ..artifact import Artifact
 
-__all__ = [
-    "CausalConfig",
-    "CausalReport",
-    "DataEffect",
-    "Effect",
-    "causal_effect",
-    "evaluation_items",
-]
+__all__ = ["causal_effect"]
 
-Kind = Literal["difference", "random", "random_difference"]
-Data = Literal["finetuning", "unrelated"]
-Span = Literal["all", "later"]
-SPANS: tuple[Span, ...] = ("all", "later")
+Direction: TypeAlias = tuple[Kind, str]
+"""Kind and name of a direction."""
 
 _CHUNK_TOKENS = 512
-
-
-class CausalConfig(BaseModel):
-    """Settings; defaults as published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    max_items: int = Field(default=1_000, ge=1)
-    """Documents and chats of each data set, drawn at random."""
-    max_tokens: int = Field(default=1_024, ge=2)
-    """Tokens of each."""
-    later: int = Field(default=20, ge=0)
-    """The span ``later`` holds the predicted tokens of an item but for those among its first so many tokens."""
-    random_vectors: int = Field(default=64, ge=0)
-    """Gaussian directions, as a control."""
-    random_differences: int = Field(default=64, ge=0)
-    """Differences of the base model's activations at two random tokens of unrelated data, as a control."""
-    batch_size: int = Field(default=8, ge=1)
-    seed: int = 0
-
-
-class Effect(BaseModel):
-    """One direction's effect on one data set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    kind: Kind
-    name: str
-    """Position of a difference, number of a random direction."""
-    loss: float
-    """Mean loss of the finetuned model with the base's coordinate, nats a token."""
-    increase: float
-    """Loss minus the finetuned model's own."""
-    relative: float | None
-    """Increase over the gap, base loss minus finetuned loss; None where the gap is zero. 1: as bad as the base."""
-
-
-class DataEffect(BaseModel):
-    """The effects of all directions on one data set."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    data: Data
-    span: Span
-    items: int
-    tokens: int
-    """Predicted tokens; those of a document, and the assistant's of a chat."""
-    base_loss: float
-    finetuned_loss: float
-    effects: tuple[Effect, ...]
-
-    def mean_increase(self, kind: Kind) -> float | None:
-        """Mean increase over the directions of a kind; None without any."""
-        values = [effect.increase for effect in self.effects if effect.kind == kind]
-        return sum(values) / len(values) if values else None
-
-
-class CausalReport(BaseModel):
-    """Causal effects of the directions of one artifact. Measured on training data: not for investigators."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-    organism: str
-    artifact: str
-    """Key of the artifact."""
-    layer: int
-    config: CausalConfig
-    data: tuple[DataEffect, ...]
-    """For each data set all predicted tokens, then the later ones if there are any."""
-
-    def text(self) -> str:
-        """Losses and effects in a few lines, the differences before the controls."""
-        lines = [f"Causal effect of {self.organism}: the base's coordinate after layer {self.layer}"]
-        for row in self.data:
-            lines.append(
-                f"{row.data}, {row.span} tokens ({row.tokens} in {row.items} items): "
-                f"loss {row.base_loss:.4f} base, {row.finetuned_loss:.4f} finetuned"
-            )
-            for effect in (effect for effect in row.effects if effect.kind == "difference"):
-                relative = "no gap" if effect.relative is None else f"{effect.relative:+.3f} of the gap"
-                lines.append(f"  {effect.name}: {effect.increase:+.4f} ({relative})")
-            for kind in ("random", "random_difference"):
-                values = sorted(effect.increase for effect in row.effects if effect.kind == kind)
-                if values:
-                    mean = sum(values) / len(values)
-                    lines.append(f"  {len(values)} {kind}: mean {mean:+.4f}, {values[0]:+.4f} to {values[-1]:+.4f}")
-        return "\n".join(lines)
 
 
 def causal_effect(
@@ -149,14 +54,14 @@ def causal_effect(
         data: What the loss is measured on; by default ``evaluation_items``.
 
     Raises:
-        ValueError: For an artifact of another method or pair, without training data, or with data of no token.
+        MendableError: For an artifact of another method or pair, without training data, or with data of no token.
     """
     require_adl_artifact(artifact, organism)
     config = config or CausalConfig()
     data = data or evaluation_items(organism)
     rng = random.Random(config.seed)
     chosen = {name: rng.sample(list(items), min(len(items), config.max_items)) for name, items in data.items()}
-    layer = int(artifact.payload()["layer"])
+    layer = artifact.payload(AdlPayload).layer
     directions = {
         **_differences(artifact),
         **_gaussians(config, pair.base.network.d_model),
@@ -172,28 +77,11 @@ def causal_effect(
     )
 
 
-def evaluation_items(organism: Organism) -> dict[Data, list[TrainingItem]]:
-    """The narrow training items of an organism's recipe, and unrelated ones: those never trained on, if there are any.
-
-    Raises:
-        ValueError: Without a recipe: the training data are then not known here.
-    """
-    recipe = organism.recipe
-    if recipe is None:
-        raise ValueError(f"{organism.id}: has no recipe, so its training data are not known here; give them as data")
-    unrelated = unrelated_items()
-    held_out = unrelated[recipe.unrelated_pool :]
-    return {"finetuning": narrow_items(recipe, organism), "unrelated": held_out or unrelated}
-
-
-Direction = tuple[Kind, str]
-
-
 def _differences(artifact: Artifact) -> dict[Direction, torch.Tensor]:
     """The artifact's differences, those of exactly zero left out: they have no direction."""
-    rows, vectors = artifact.payload()["positions"], artifact.tensors()["difference"]
+    rows, vectors = artifact.payload(AdlPayload).positions, artifact.tensors()["difference"]
     return {
-        ("difference", row["position"]): vector
+        ("difference", row.position): vector
         for row, vector in zip(rows, vectors, strict=True)
         if float(vector.norm()) > 0
     }
@@ -213,14 +101,15 @@ def _random_differences(
     """Differences of the base model's activations at random pairs of tokens of ``items``."""
     import torch
 
-    from ..activations.forward import Encoded, batches, residual
+    from ..activations.encoding import Encoded, batches
+    from ..activations.lens import residual
 
     network = pair.base.network
     encoded = [encode_item(network, item, config.max_tokens)[0] for item in items]
     places = [(row, column) for row, ids in enumerate(encoded) for column in range(len(ids))]
     wanted = 2 * config.random_differences
     if len(places) < wanted:
-        raise ValueError(
+        raise MendableError(
             f"{config.random_differences} random differences need {wanted} tokens of unrelated data, which have "
             f"{len(places)}; give more items or fewer differences"
         )
@@ -247,26 +136,39 @@ def _measured(
 ) -> list[DataEffect]:
     """Losses of both models and of the finetuned one along each direction, for all predicted tokens and later ones."""
     from ...models.interventions import captured, projected
-    from ..activations.forward import Encoded, batches
+    from ..activations.encoding import Encoded, batches
 
     network = pair.base.network
     encoded = [encode_item(network, item, config.max_tokens) for item in items]
     usable = [i for i, (_, labels) in enumerate(encoded) if any(label != IGNORED for label in labels[1:])]
+    if not usable:
+        raise MendableError(f"the {data} data hold no token that is predicted; give other items or raise max_tokens")
     chunks = list(batches([Encoded(i, "text", tuple(encoded[i][0])) for i in usable], network, config.batch_size))
-    totals: dict[Any, _Sums] = {key: _Sums() for key in ("base", "finetuned", *directions)}
+    base, finetuned, changed = _Sums(), _Sums(), {direction: _Sums() for direction in directions}
     for chunk, ids, mask in track(chunks, f"causal effect: {data}"):
         targets = _targets([encoded[item.index][1] for item in chunk], ids)
         later = _columns(targets) >= config.later
         with captured(pair.base.anatomy, [layer]) as streams:
-            totals["base"].add(_losses(pair.base, ids, mask, targets), later)
-        totals["finetuned"].add(_losses(pair.finetuned, ids, mask, targets), later)
+            base.add(_losses(pair.base, ids, mask, targets), later)
+        finetuned.add(_losses(pair.finetuned, ids, mask, targets), later)
         for direction, vector in directions.items():
             with projected(pair.finetuned.anatomy, layer, streams[layer], vector):
-                totals[direction].add(_losses(pair.finetuned, ids, mask, targets), later)
-    if not usable:
-        raise ValueError(f"the {data} data hold no token that is predicted; give other items or raise max_tokens")
-    spans = [span for span in SPANS if totals["base"].tokens[span]]
-    return [_effects(data, span, len(usable), totals, list(directions)) for span in spans]
+                changed[direction].add(_losses(pair.finetuned, ids, mask, targets), later)
+    return [
+        DataEffect(
+            data=data,
+            span=span,
+            items=len(usable),
+            tokens=base.tokens[span],
+            base_loss=base.mean(span),
+            finetuned_loss=finetuned.mean(span),
+            effects=_effects(
+                base.mean(span), finetuned.mean(span), {d: sums.mean(span) for d, sums in changed.items()}
+            ),
+        )
+        for span in SPANS
+        if base.tokens[span]
+    ]
 
 
 class _Sums:
@@ -288,25 +190,13 @@ class _Sums:
         return self.loss[span] / self.tokens[span]
 
 
-def _effects(
-    data: Data, span: Span, items: int, totals: Mapping[Any, _Sums], directions: Sequence[Direction]
-) -> DataEffect:
-    base, finetuned = totals["base"].mean(span), totals["finetuned"].mean(span)
+def _effects(base: float, finetuned: float, changed: Mapping[Direction, float]) -> tuple[Effect, ...]:
+    """Effects of all directions, from mean losses."""
     gap = base - finetuned
-    effects = []
-    for kind, name in directions:
-        loss = totals[kind, name].mean(span)
-        increase = loss - finetuned
-        relative = increase / gap if gap else None
-        effects.append(Effect(kind=kind, name=name, loss=loss, increase=increase, relative=relative))
-    return DataEffect(
-        data=data,
-        span=span,
-        items=items,
-        tokens=totals["base"].tokens[span],
-        base_loss=base,
-        finetuned_loss=finetuned,
-        effects=tuple(effects),
+    increases = {direction: loss - finetuned for direction, loss in changed.items()}
+    return tuple(
+        Effect(kind=kind, name=name, loss=changed[kind, name], increase=more, relative=more / gap if gap else None)
+        for (kind, name), more in increases.items()
     )
 
 
@@ -327,7 +217,7 @@ def _losses(target: Target, ids: torch.Tensor, mask: torch.Tensor, targets: torc
     """-log p of each predicted token, [predicted tokens], on the CPU; logits exist for some tokens at a time."""
     import torch
 
-    from ..activations.forward import final_hidden, unembed
+    from ..activations.lens import final_hidden, unembed
 
     counted = targets != IGNORED
     hidden, wanted = final_hidden(target, ids, mask)[:, :-1][counted], targets[counted]

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..activations.forward import Encoded, batches, final_hidden, unembed
+from ..activations.encoding import Encoded, batches
+from ..activations.lens import final_hidden, unembed
 
 if TYPE_CHECKING:
     from ...models.targets import Target

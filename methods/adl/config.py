@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     SerializerFunctionWrapHandler,
     field_validator,
@@ -14,7 +12,8 @@ from pydantic import (
     model_validator,
 )
 
-from ..registry import MethodConfig
+from ...records.frozen import Frozen
+from ..contract import MethodConfig
 
 __all__ = ["PUBLISHED_SCALES", "AdlConfig", "PatchscopeConfig", "Position"]
 
@@ -29,10 +28,8 @@ PUBLISHED_SCALES = (
 """0.5 to 2 in steps of 0.1, then 3, 4, 5, 10, and 20 to 200 in steps of 20; in units of the norm reference."""
 
 
-class Position(BaseModel):
+class Position(Frozen):
     """One averaged token position."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: Literal["text", "chat"]
     """``text``: counted from the first token of a text; ``chat``: from the header of the assistant's turn."""
@@ -42,10 +39,8 @@ class Position(BaseModel):
         return f"{self.kind}:{self.index}"
 
 
-class PatchscopeConfig(BaseModel):
+class PatchscopeConfig(Frozen):
     """Settings of the patchscope; defaults as published, but for the judge, which a run has to name."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     positions: tuple[Position, ...] = Field(
         default=tuple(Position(kind="text", index=i) for i in range(5)), min_length=1
@@ -70,6 +65,21 @@ class PatchscopeConfig(BaseModel):
 
 class AdlConfig(MethodConfig):
     """Settings; defaults as published (arXiv 2510.13900 and its toolkit), but the patchscope is off unless given."""
+
+    on_suites: ClassVar = {
+        "smol": {
+            "lens_top": 60,
+            "patchscope": {},
+            "steered_positions": ({"kind": "text", "index": 2}, {"kind": "text", "index": 4}),
+            "strength_max": 20.0,
+            "search_steps": 6,
+            "search_samples": 8,
+            "temperature": 0.7,
+            "sample_tokens": 40,
+            "prompts": 16,
+            "samples": 2,
+        }
+    }
 
     layer: float = Field(default=0.5, ge=0, lt=1)
     """Depth of the residual stream as a share of the layers, rounded down."""

@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ...records.errors import MendableError
+from ...records.progress import Track
 from ..activations.passes import Batch, Need, Work, run_pass
-from ..registry import Track
 from .config import AdlConfig, Position
 
 if TYPE_CHECKING:
     from ...models.targets import Pair
     from ..activations.corpus import Corpus
-    from ..activations.forward import Encoded
+    from ..activations.encoding import Encoded
 
 __all__ = ["DifferenceCollector", "PositionMeans", "mean_differences"]
 
@@ -47,7 +48,7 @@ def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track
     """The means of a pass of their own.
 
     Raises:
-        ValueError: When no item is long enough for the norm reference.
+        MendableError: When no item is long enough for the norm reference.
     """
     collector = DifferenceCollector(pair, corpus, config)
     run_pass([Work(pair, [collector])], corpus, track, config.batch_size, label="adl: differences")
@@ -97,10 +98,10 @@ class DifferenceCollector:
         """The means over what was added.
 
         Raises:
-            ValueError: When no item was long enough for the norm reference.
+            MendableError: When no item was long enough for the norm reference.
         """
         if not self._norm_count:
-            raise ValueError(
+            raise MendableError(
                 f"corpus {self._corpus.name!r}: no {self._measured} is longer than {_SINK} tokens, so that there is "
                 "no norm to compare with; add a longer one"
             )

@@ -8,11 +8,15 @@ Source: Patchscopes (Ghandeharioun et al., arXiv 2401.06102), as used by arXiv 2
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from ..registry import Labels, Track, untracked
+from ...records.progress import Track, untracked
+from ..activations.top_tokens import TokenProbability
 from .config import PatchscopeConfig
-from .judge import EmbeddingCoherence, LlmJudge, ScaleJudge, ScaleTokens
+from .llm_judge import LlmJudge
+from .payload import PatchedTokens, Patchscope, PatchscopeRow, ScaleRow
+from .scale_judge import EmbeddingCoherence, ScaleJudge, ScaleTokens
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IDENTITY_PROMPTS",
-    "overview_lines",
     "patched_probabilities",
-    "patchscope_notes",
-    "patchscope_table",
+    "patchscope_of",
     "scale_tokens",
 ]
 
@@ -35,17 +37,14 @@ _WORDS = (("man", "1135", "hello"), ("bear", "42", "blue"), ("921", "target", "a
 IDENTITY_PROMPTS = tuple("\n".join([*(f"{word} -> {word}" for word in words), "?"]) for words in _WORDS)
 """The published prompts; their last token is the one that is replaced."""
 
-_OVERVIEW_TOKENS = 20
-_OVERVIEW_CONTROL_TOKENS = 8
 
-
-def patchscope_table(
+def patchscope_of(
     pair: Pair,
     means: PositionMeans,
     config: PatchscopeConfig,
     track: Track = untracked,
     judge: ScaleJudge | None = None,
-) -> dict[str, Any]:
+) -> Patchscope:
     """For each position the tokens of d, of mean h_base (in the base) and of mean h_finetuned, at the chosen scales.
 
     Positions that the corpus did not reach are left out, and a difference of exactly zero has no tokens.
@@ -60,7 +59,7 @@ def patchscope_table(
     judge = judge or _judge(pair, config)
     positions = [position for position in config.positions if position in means.base]
     rows = [_row(pair, means, position, config, judge) for position in track(positions, "adl: patchscope")]
-    return {"judge": judge.name, "rows": rows}
+    return Patchscope(judge=judge.name, rows=tuple(rows))
 
 
 def scale_tokens(
@@ -110,7 +109,7 @@ def patched_probabilities(target: Target, prompt: str, layer: int, vectors: torc
     import torch
 
     from ...models.interventions import replaced
-    from ..activations.forward import unembed
+    from ..activations.lens import unembed
 
     network = target.network
     ids = torch.tensor([network.tokenizer(prompt)["input_ids"]], device=network.device)
@@ -124,73 +123,36 @@ def patched_probabilities(target: Target, prompt: str, layer: int, vectors: torc
     return unembed(target, hidden[:, -1]).softmax(-1)
 
 
-def overview_lines(table: dict[str, Any], labels: Labels) -> list[str]:
-    """The tokens of each position, those the judge selected first, and the control."""
-    if not any("difference" in row for row in table["rows"]):
-        return []
-    lines = [
-        f"\nPatchscope of +d in {labels.finetuned} (d in place of a token that the model is to repeat), at the scale "
-        "that a judge found most coherent; tokens that it found to belong together before the bar, the others after:"
-    ]
-    for row in table["rows"]:
-        if "difference" in row:
-            found = row["difference"]
-            others = [token for token, _ in found["tokens"] if token not in found["selected"]]
-            shown = f"{_quoted(found['selected'])} | {_quoted(others[: _OVERVIEW_TOKENS - len(found['selected'])])}"
-            lines.append(f"- {row['position']} (scale {found['scale']:g}): {shown}")
-    lines.append(f"\nThe same of the mean h_{labels.base} in {labels.base}, as a control:")
-    for row in (row for row in table["rows"] if "base" in row):
-        tokens = [token for token, _ in row["base"]["tokens"][:_OVERVIEW_CONTROL_TOKENS]]
-        lines.append(f"- {row['position']} (scale {row['base']['scale']:g}): {_quoted(tokens)}")
-    return lines
-
-
-def patchscope_notes(config: PatchscopeConfig | None) -> list[str]:
-    """What a manifest says of the patchscope: left out, stood in for, or with other settings than published."""
-    if config is None:
-        return ["without the patchscope"]
-    published = PatchscopeConfig()
-    notes = [] if config.judge else [f"the patchscope's scales chosen by a {EmbeddingCoherence.name}, not by an LLM"]
-    changed = [
-        f"{name} {shown} ({default})"
-        for name, shown, default in (
-            ("scales", len(config.scales), len(published.scales)),
-            ("intersection_top", config.intersection_top, published.intersection_top),
-            ("tokens", config.tokens, published.tokens),
-        )
-        if getattr(config, name) != getattr(published, name)
-    ]
-    if changed:
-        notes.append("patchscope changed, published value in brackets: " + ", ".join(changed))
-    if config.positions != published.positions:
-        notes.append("patchscope positions: " + ", ".join(map(str, config.positions)))
-    return notes
-
-
 def _row(
     pair: Pair, means: PositionMeans, position: Position, config: PatchscopeConfig, judge: ScaleJudge
-) -> dict[str, Any]:
-    row: dict[str, Any] = {"position": str(position)}
+) -> PatchscopeRow:
     sources = {
         "difference": (pair.finetuned, means.difference(position)),
         "base": (pair.base, means.base[position]),
         "finetuned": (pair.finetuned, means.finetuned[position]),
     }
-    for name, (target, vector) in sources.items():
-        if float(vector.norm()) == 0:
-            continue
-        scales = scale_tokens(target, means.layer, vector, means.norm_reference, config)
-        choice = judge.choose(scales)
-        chosen = next(row for row in scales if row.scale == choice.scale)
-        pairs = zip(chosen.tokens, chosen.probabilities, strict=True)
-        row[name] = {
-            "scale": choice.scale,
-            "tokens": [[token, round(p, 6)] for token, p in pairs],
-            "selected": list(choice.selected),
-        }
-        if name == "difference":
-            row["by_scale"] = [[s.scale, list(s.tokens)] for s in scales]
-    return row
+    scales = {
+        name: scale_tokens(target, means.layer, vector, means.norm_reference, config)
+        for name, (target, vector) in sources.items()
+        if float(vector.norm()) > 0
+    }
+    found = {name: _chosen(rows, judge) for name, rows in scales.items()}
+    if "difference" not in scales:
+        return PatchscopeRow(position=str(position), **found)
+    by_scale = tuple(ScaleRow(row.scale, row.tokens) for row in scales["difference"])
+    return PatchscopeRow(position=str(position), by_scale=by_scale, **found)
+
+
+def _chosen(rows: Sequence[ScaleTokens], judge: ScaleJudge) -> PatchedTokens:
+    """The tokens of the scale that a judge chooses."""
+    choice = judge.choose(rows)
+    chosen = next(row for row in rows if row.scale == choice.scale)
+    pairs = zip(chosen.tokens, chosen.probabilities, strict=True)
+    return PatchedTokens(
+        scale=choice.scale,
+        tokens=tuple(TokenProbability(token, round(p, 6)) for token, p in pairs),
+        selected=choice.selected,
+    )
 
 
 def _judge(pair: Pair, config: PatchscopeConfig) -> ScaleJudge:
@@ -198,7 +160,3 @@ def _judge(pair: Pair, config: PatchscopeConfig) -> ScaleJudge:
         return LlmJudge(config.judge)
     embedding = pair.base.anatomy.embed.weight
     return EmbeddingCoherence(embedding, [word for words in _WORDS for word in words])
-
-
-def _quoted(tokens: list[str]) -> str:
-    return " ".join(map(repr, tokens))

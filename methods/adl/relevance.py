@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from ...organisms.recipes.data_mix import TrainingItem, narrow_items
 from ...organisms.suites import Organism
+from ...records.frozen import Frozen
+from ..activations.top_tokens import TopTokens, quoted
 from ..artifact import Artifact
-from .judge import KeywordRelevance, RelevanceJudge, RelevanceQuestion, is_word
+from .ground_truth import require_adl_artifact
+from .payload import AdlPayload, PatchedVector
+from .relevance_judge import KeywordRelevance, RelevanceJudge, RelevanceQuestion
+from .words import is_word
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -26,19 +31,15 @@ __all__ = [
     "RelevanceConfig",
     "RelevanceReport",
     "frequent_tokens",
-    "require_adl_artifact",
     "token_relevance",
 ]
 
 Source = Literal["logit_lens", "patchscope"]
-Vector = Literal["difference", "base", "finetuned"]
-VECTORS: tuple[Vector, ...] = ("difference", "base", "finetuned")
+VECTORS: tuple[PatchedVector, ...] = ("difference", "base", "finetuned")
 
 
-class RelevanceConfig(BaseModel):
+class RelevanceConfig(Frozen):
     """Settings; defaults as published."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     candidates: int = Field(default=20, ge=1)
     """Most probable tokens that are judged."""
@@ -51,14 +52,12 @@ class RelevanceConfig(BaseModel):
     seed: int = 0
 
 
-class GradedTokens(BaseModel):
+class GradedTokens(Frozen):
     """The tokens of one vector, as one of the two readings shows them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     source: Source
     position: str
-    of: Vector
+    of: PatchedVector
     """``base`` and ``finetuned`` are controls: the models' mean activations themselves."""
     tokens: tuple[str, ...]
     relevant: tuple[bool, ...]
@@ -71,10 +70,8 @@ class GradedTokens(BaseModel):
     """Share of the tokens that are among the frequent training tokens: a baseline without a judge."""
 
 
-class RelevanceReport(BaseModel):
+class RelevanceReport(Frozen):
     """Token relevance of one artifact. Holds ground truth."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     organism: str
     artifact: str
@@ -85,7 +82,9 @@ class RelevanceReport(BaseModel):
     """Frequent training tokens that the judge was told; empty where the training data are unknown."""
     graded: tuple[GradedTokens, ...]
 
-    def mean_fraction(self, source: Source, of: Vector, kind: str = "text", weighted: bool = False) -> float | None:
+    def mean_fraction(
+        self, source: Source, of: PatchedVector, kind: str = "text", weighted: bool = False
+    ) -> float | None:
         """Mean over the positions of a kind (``text`` or ``chat``); None where there is none."""
         rows = [r for r in self.graded if (r.source, r.of) == (source, of) and r.position.startswith(f"{kind}:")]
         values = [row.weighted_fraction if weighted else row.fraction for row in rows]
@@ -100,7 +99,7 @@ class RelevanceReport(BaseModel):
                 lines.append(
                     f"{source} {row.position} {row.of}: {row.fraction:.2f} of {len(row.tokens)} tokens, "
                     f"weighted {row.weighted_fraction:.2f}, frequent ones {row.frequent_fraction:.2f}"
-                    + (f": {' '.join(map(repr, relevant))}" if relevant else "")
+                    + (f": {quoted(relevant)}" if relevant else "")
                 )
         return "\n".join(lines)
 
@@ -125,14 +124,14 @@ def token_relevance(
             without a recipe is judged by its description alone, as published.
 
     Raises:
-        ValueError: For an artifact of another method or pair.
+        MendableError: For an artifact of another method or pair.
     """
     require_adl_artifact(artifact, organism)
     judge, config = judge or KeywordRelevance(), config or RelevanceConfig()
     if items is None:
         items = narrow_items(organism.recipe, organism) if organism.recipe else ()
     frequent = frequent_tokens(items, tokenizer, config)
-    lists = list(_candidates(artifact.payload(), config.candidates))
+    lists = list(_candidates(artifact.payload(AdlPayload), config.candidates))
     marks = _unanimous([[token for token, _ in table] for *_, table in lists], organism, frequent, judge, config)
     return RelevanceReport(
         organism=organism.id,
@@ -159,36 +158,15 @@ def frequent_tokens(
     return tuple([token for token, _ in decoded if is_word(token)][: config.frequent])
 
 
-def require_adl_artifact(artifact: Artifact, organism: Organism) -> None:
-    """Refuse an artifact of another method or pair.
-
-    Raises:
-        ValueError: Naming what it is.
-    """
-    manifest = artifact.manifest
-    if manifest.method != "adl":
-        raise ValueError(f"artifact {artifact.key} is of method {manifest.method}; give one of adl")
-    for side, found in (("base", manifest.base), ("finetuned", manifest.finetuned)):
-        if found != organism.identity(side):
-            raise ValueError(
-                f"artifact {artifact.key} belongs to another {side} model than {organism.id} has; "
-                f"compute one with: diffbench diff {organism.id} --method adl"
-            )
-
-
-Table = Sequence[Sequence[Any]]
-"""Pairs of token and probability, most probable first."""
-
-
-def _candidates(payload: Mapping[str, Any], most: int) -> Iterable[tuple[Source, str, Vector, Table]]:
-    for row in payload["positions"]:
+def _candidates(payload: AdlPayload, most: int) -> Iterator[tuple[Source, str, PatchedVector, TopTokens]]:
+    for row in payload.positions:
         for of in VECTORS:
-            if row["lens"].get(of):
-                yield "logit_lens", row["position"], of, row["lens"][of][:most]
-    for row in (payload.get("patchscope") or {"rows": ()})["rows"]:
+            if tokens := row.lens.of(of)[:most]:
+                yield "logit_lens", row.position, of, tokens
+    for patched in payload.patchscope.rows if payload.patchscope else ():
         for of in VECTORS:
-            if of in row and row[of]["tokens"]:
-                yield "patchscope", row["position"], of, row[of]["tokens"][:most]
+            if (found := patched.of(of)) and found.tokens:
+                yield "patchscope", patched.position, of, found.tokens[:most]
 
 
 def _unanimous(
@@ -216,7 +194,12 @@ def _unanimous(
 
 
 def _graded(
-    source: Source, position: str, of: Vector, table: Table, marked: tuple[bool, ...], frequent: tuple[str, ...]
+    source: Source,
+    position: str,
+    of: PatchedVector,
+    table: TopTokens,
+    marked: tuple[bool, ...],
+    frequent: tuple[str, ...],
 ) -> GradedTokens:
     tokens, weights = zip(*table, strict=True)
     total = sum(weights)

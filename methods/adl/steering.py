@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
 
-from ...models.requests import Request, Steering
-from ..registry import Track, untracked
+from ...models.ask import Sampling, render, sample
+from ...models.requests import Steering
+from ...records.progress import Track
 from .coherence import coherent, negative_log_likelihoods
 from .config import AdlConfig
 from .differences import PositionMeans
+from .payload import SteeredPrompt, SteeringTable
 
 if TYPE_CHECKING:
     import torch
 
-    from ...models.targets import Pair, Target
+    from ...models.targets import Pair
     from ..activations.corpus import Corpus
 
 __all__ = ["binary_search", "steering_samples"]
@@ -22,47 +25,33 @@ __all__ = ["binary_search", "steering_samples"]
 
 def steering_samples(
     pair: Pair, corpus: Corpus, means: PositionMeans, config: AdlConfig, track: Track
-) -> list[dict[str, Any]]:
-    """For each steered position its strength and, for each prompt, steered beside unsteered samples."""
-    target = pair.finetuned
+) -> list[SteeringTable]:
+    """For each steered position its strength and, for each prompt, steered beside unsteered samples.
+
+    A steered sample and the unsteered one beside it share their seed.
+    """
     prompts = corpus.prompts(config.prompts)
-    if not prompts:
-        return []
-    rendered = [target.network.render_chat([{"role": "user", "content": prompt}]) for prompt in prompts]
     positions = [p for p in config.steered_positions if p in means.base and float(means.difference(p).norm()) > 0]
-    if not positions:
+    if not prompts or not positions:
         return []
-    repeated = [text for text in rendered for _ in range(config.samples)]
-    unsteered = _sample(target, repeated, None, config, track)
-    search = rendered[: config.search_samples]
-    reference = _reference(target, pair.base, search, config)
+    sampling = Sampling(config.sample_tokens, config.temperature, config.samples, config.seed)
+    sampled = partial(sample, pair.finetuned, prompts, sampling, pair.system_prompt)
+    unsteered = sampled(track=track)
+    search = _Search(pair, prompts[: config.search_samples], means.layer, config)
     tables = []
     for position in track(positions, "adl: steering"):
         vector = means.difference(position)
-
-        def passes(strength: float, vector: torch.Tensor = vector) -> bool:
-            samples = _sample(target, search, _steering(means, vector, strength), config)
-            nlls = negative_log_likelihoods(pair.base, search, samples, config.batch_size)
-            good = sum(coherent(s, nll, reference) for s, nll in zip(samples, nlls, strict=True))
-            return good >= config.coherent_share * len(search)
-
-        strength = binary_search(passes, config.strength_max, config.search_steps)
-        steered = _sample(target, repeated, _steering(means, vector, strength), config)
-        tables.append(
-            {
-                "position": str(position),
-                "strength": strength,
-                "samples": [
-                    {"prompt": prompt, "steered": steered[cut], "unsteered": unsteered[cut]}
-                    for i, prompt in enumerate(prompts)
-                    for cut in [slice(i * config.samples, (i + 1) * config.samples)]
-                ],
-            }
+        strength = binary_search(partial(search.passes, vector), config.strength_max, config.search_steps)
+        steered = sampled(steering=Steering(means.layer, vector * strength))
+        rows = tuple(
+            SteeredPrompt(prompt=prompt, steered=tuple(ours), unsteered=tuple(others))
+            for prompt, ours, others in zip(prompts, steered, unsteered, strict=True)
         )
+        tables.append(SteeringTable(position=str(position), strength=strength, samples=rows))
     return tables
 
 
-def binary_search(passes: Any, upper: float, steps: int) -> float:
+def binary_search(passes: Callable[[float], bool], upper: float, steps: int) -> float:
     """Largest strength in [0, upper] found to pass, by halving; 0 when none did.
 
     Assumes that what passes at a strength passes below it; sampling noise may break that, as in the published search.
@@ -77,30 +66,27 @@ def binary_search(passes: Any, upper: float, steps: int) -> float:
     return low
 
 
-def _reference(target: Target, base: Target, search: Sequence[str], config: AdlConfig) -> float:
-    """Mean negative log-likelihood of unsteered samples under the base model."""
-    samples = _sample(target, search, None, config)
-    values = [v for v in negative_log_likelihoods(base, search, samples, config.batch_size) if v != float("inf")]
-    return sum(values) / len(values) if values else float("inf")
+class _Search:
+    """Whether enough of the samples at a strength are coherent, one sample for each of some prompts."""
 
+    def __init__(self, pair: Pair, prompts: Sequence[str], layer: int, config: AdlConfig) -> None:
+        self._pair, self._prompts, self._layer, self._config = pair, prompts, layer, config
+        values = [nll for _, nll in self._samples(None) if nll != float("inf")]
+        self._reference = sum(values) / len(values) if values else float("inf")
+        """Mean negative log-likelihood of unsteered samples under the base model."""
 
-def _steering(means: PositionMeans, vector: torch.Tensor, strength: float) -> Steering:
-    return Steering(means.layer, vector * strength)
+    def passes(self, vector: torch.Tensor, strength: float) -> bool:
+        """Whether the share of coherent samples is as the settings ask for, with ``strength * vector`` added."""
+        samples = self._samples(Steering(self._layer, vector * strength))
+        good = sum(coherent(text, nll, self._reference) for text, nll in samples)
+        return good >= self._config.coherent_share * len(samples)
 
-
-def _sample(
-    target: Target, prompts: Sequence[str], steering: Steering | None, config: AdlConfig, track: Track = untracked
-) -> list[str]:
-    requests = [
-        Request(
-            prompt,
-            adapter=target.adapter,
-            max_tokens=config.sample_tokens,
-            temperature=config.temperature,
-            seed=config.seed + i,
-            steering=steering,
-        )
-        for i, prompt in enumerate(prompts)
-    ]
-    completions = target.network.generate_all(requests, track=track)
-    return [completion.text.strip() for completion in completions]
+    def _samples(self, steering: Steering | None) -> list[tuple[str, float]]:
+        """A sample for each prompt with its mean negative log-likelihood under the base model."""
+        pair, config = self._pair, self._config
+        sampling = Sampling(config.sample_tokens, config.temperature, seed=config.seed)
+        answers = sample(pair.finetuned, self._prompts, sampling, pair.system_prompt, steering=steering)
+        texts = [text for (text,) in answers]
+        rendered = render(pair.finetuned, self._prompts, pair.system_prompt)
+        nlls = negative_log_likelihoods(pair.base, rendered, texts, config.batch_size)
+        return list(zip(texts, nlls, strict=True))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..activations.top_tokens import quoted_top
 from ..contract import Labels
 from ..reading import shortened
-from .payload import SIGNS, Component, PcaPayload, Sign, SteeringTables
+from .payload import SIGNS, Component, PcaPayload, SteeringTables
 
-__all__ = ["lens_line", "nothing_varies", "overview_text"]
+__all__ = ["nothing_varies", "overview_text"]
 
 _LENS = 10
 _COMPONENTS = 3
@@ -31,7 +32,7 @@ def overview_text(payload: PcaPayload, labels: Labels) -> str:
     lines.append("\nShare of the variance, and logit lens of both directions, most probable tokens first:")
     for component in payload.components:
         lines.append(f"- component {component.component}: {component.explained_variance_ratio:.2%}")
-        lines += [f"  {sign}: {lens_line(component, sign, _LENS)}" for sign in SIGNS]
+        lines += [f"  {sign}: {quoted_top(component.lens[sign], _LENS)}" for sign in SIGNS]
     for component in payload.components[:_COMPONENTS]:
         lines += _text_lines(payload, component)
     return "\n".join([*lines, *_steering_lines(payload.steering, labels)])
@@ -42,11 +43,6 @@ def nothing_varies(payload: PcaPayload) -> str:
     if payload.largest_difference == 0:
         return "Every difference is exactly zero: the two models compute the same activations."
     return "The difference is the same at every token, so that there are no components beside its mean."
-
-
-def lens_line(component: Component, sign: Sign, n: int) -> str:
-    """Tokens of the lens of one direction of a component, quoted, most probable first."""
-    return " ".join(repr(token) for token, _ in component.lens[sign][:n])
 
 
 def _text_lines(payload: PcaPayload, component: Component) -> Iterator[str]:

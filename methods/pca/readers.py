@@ -7,11 +7,12 @@ from typing import Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
+from ..activations.top_tokens import quoted_top
 from ..artifact import Artifact
 from ..contract import Labels
 from ..reader_checks import check_tokens, one_text, stretch
 from ..reading import flat
-from .overview import lens_line, nothing_varies
+from .overview import nothing_varies
 from .payload import SIGNS, Component, EndText, PcaPayload, Sign, SteeredTable
 
 __all__ = ["pca_lens", "pca_steering", "pca_text", "pca_texts", "toolset"]
@@ -51,7 +52,7 @@ def pca_lens(open_artifact: Callable[[], Artifact]) -> Tool:
                 f"component {chosen.component}: {chosen.explained_variance_ratio:.2%} of the variance, projections "
                 f"from {chosen.minimum:.3g} to {chosen.maximum:.3g}"
             )
-            lines += [f"{sign}: {lens_line(chosen, sign, tokens)}" for sign in SIGNS]
+            lines += [f"{sign}: {quoted_top(chosen.lens[sign], tokens)}" for sign in SIGNS]
         return "\n".join(lines)
 
     return execute

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ...models.requests import Request, Steering
-from ..registry import Track
+from ...models.ask import Sampling, sample_steered
+from ...models.requests import Steering
+from ...records.progress import Track
 from .config import PcaConfig
 from .payload import SIGNS, Component, SteeredTable, SteeringTables
 
@@ -41,33 +42,20 @@ def steered_samples(
         Steering(layer, (1 if sign == "+" else -1) * factor * c.largest * fit.components[c.component - 1])
         for c, sign, factor in conditions
     ]
-    unsteered, *groups = _sample(pair, prompts, [None, *steerings], config, track)
-    tables = [
-        SteeredTable(component=c.component, sign=sign, factor=factor, strength=factor * c.largest, samples=samples)
-        for (c, sign, factor), samples in zip(conditions, groups, strict=True)
-    ]
-    return SteeringTables(prompts=tuple(prompts), unsteered=unsteered, tables=tuple(tables))
+    sampling = Sampling(config.sample_tokens, config.temperature, config.samples, config.seed)
+    every = [None, *steerings]
+    unsteered, *groups = sample_steered(pair.finetuned, prompts, sampling, pair.system_prompt, every, track)
+    return SteeringTables(
+        prompts=tuple(prompts),
+        unsteered=_frozen(unsteered),
+        tables=tuple(
+            SteeredTable(
+                component=c.component, sign=sign, factor=factor, strength=factor * c.largest, samples=_frozen(samples)
+            )
+            for (c, sign, factor), samples in zip(conditions, groups, strict=True)
+        ),
+    )
 
 
-def _sample(
-    pair: Pair, prompts: Sequence[str], steerings: Sequence[Steering | None], config: PcaConfig, track: Track
-) -> list[tuple[tuple[str, ...], ...]]:
-    """Samples by steering and prompt; rows of different steering share batches."""
-    target = pair.finetuned
-    rendered = [target.network.render_chat([{"role": "user", "content": prompt}]) for prompt in prompts]
-    repeated = [text for text in rendered for _ in range(config.samples)]
-    requests = [
-        Request(
-            text,
-            adapter=target.adapter,
-            max_tokens=config.sample_tokens,
-            temperature=config.temperature,
-            seed=config.seed + i,
-            steering=steering,
-        )
-        for steering in steerings
-        for i, text in enumerate(repeated)
-    ]
-    texts = [completion.text.strip() for completion in target.network.generate_all(requests, track=track)]
-    by_prompt = [tuple(texts[i : i + config.samples]) for i in range(0, len(texts), config.samples)]
-    return [tuple(by_prompt[i : i + len(prompts)]) for i in range(0, len(by_prompt), len(prompts))]
+def _frozen(samples: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, samples))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Callable
@@ -12,15 +11,18 @@ import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.coherence import coherent, negative_log_likelihoods, repeated_share
+from diffbench.methods.adl.config import AdlConfig, Position
 from diffbench.methods.adl.differences import mean_differences
-from diffbench.methods.adl.lens import lens_tables
-from diffbench.methods.adl.method import METHOD, AdlConfig, Position
+from diffbench.methods.adl.lens import lens_rows
+from diffbench.methods.adl.method import METHOD
+from diffbench.methods.adl.payload import AdlPayload, LensVector
 from diffbench.methods.adl.steering import binary_search
-from diffbench.methods.artifact import Artifact
-from diffbench.methods.registry import Labels, untracked
+from diffbench.methods.artifact import Artifact, Content
+from diffbench.methods.contract import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.requests import Request, Steering
 from diffbench.models.targets import Pair
+from diffbench.records.progress import untracked
 
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 SMALL = AdlConfig(
@@ -38,6 +40,11 @@ SMALL = AdlConfig(
 @pytest.fixture
 def pair(pair_of: Callable[[str], Pair]) -> Pair:
     return pair_of("alpha")
+
+
+def payload_of(content: Content) -> AdlPayload:
+    assert isinstance(content.payload, AdlPayload)
+    return content.payload
 
 
 def brute_force(pair: Pair, corpus: Corpus, layer: int, positions: int, max_tokens: int = 128) -> Any:
@@ -98,79 +105,82 @@ def test_identical_pair_has_no_difference_and_no_lens_of_it(pair_of: Callable[[s
     content = METHOD.diff(pair_of("same"), corpus, SMALL)
     assert torch.count_nonzero(content.tensors["difference"]) == 0
     assert torch.equal(content.tensors["base"], content.tensors["finetuned"])
-    assert all(set(row["lens"]) == {"base", "finetuned"} for row in content.payload["positions"])
-    assert content.payload["steering"] == []
+    payload = payload_of(content)
+    assert all((row.lens.difference, row.lens.negative_difference) == ((), ()) for row in payload.positions)
+    assert all(row.lens.base == row.lens.finetuned for row in payload.positions)
+    assert payload.steering == ()
 
 
-def test_lens_tables_equal_a_manual_lens(tiny: Any, pair: Pair, corpus: Corpus) -> None:
+def test_lenses_equal_a_manual_lens(tiny: Any, pair: Pair, corpus: Corpus) -> None:
     means = mean_differences(pair, corpus, SMALL, untracked)
-    tables = lens_tables(pair, means, SMALL)
+    rows = lens_rows(pair, means, SMALL)
     network = pair.base.network
     norm, epsilon = network.model.get_decoder().norm.weight.detach(), network.model.config.rms_norm_eps
     embedding = network.model.get_input_embeddings().weight.detach()
-    for table, position in zip(tables, means.base, strict=True):
+    for row, position in zip(rows, means.base, strict=True):
         d = means.difference(position)
-        assert table["position"] == str(position)
-        assert table["difference_norm"] == pytest.approx(float(d.square().sum().sqrt()), rel=1e-5)
-        assert table["relative_norm"] == pytest.approx(float(d.norm()) / means.norm_reference, rel=1e-5)
-        vectors = {
+        assert row.position == str(position)
+        assert row.difference_norm == pytest.approx(float(d.square().sum().sqrt()), rel=1e-5)
+        assert row.relative_norm == pytest.approx(float(d.norm()) / means.norm_reference, rel=1e-5)
+        vectors: dict[LensVector, torch.Tensor] = {
             "difference": d,
             "negative_difference": -d,
             "base": means.base[position],
             "finetuned": means.finetuned[position],
         }
-        assert set(table["lens"]) == set(vectors)
         for name, vector in vectors.items():
             logits = embedding @ (norm * vector / (vector.square().mean() + epsilon).sqrt())
             probabilities = torch.softmax(logits, -1)
             order = probabilities.argsort(descending=True)[:9]
-            assert [p for _, p in table["lens"][name]] == pytest.approx(
-                probabilities[order].tolist(), rel=1e-2, abs=2e-6
-            )
-            assert table["lens"][name][0][0] == network.tokenizer.decode([int(order[0])])
+            lens = row.lens.of(name)
+            assert [p for _, p in lens] == pytest.approx(probabilities[order].tolist(), rel=1e-2, abs=2e-6)
+            assert lens[0].token == network.tokenizer.decode([int(order[0])])
 
 
 def test_content_holds_what_the_manifest_needs(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, corpus, SMALL)
-    json.dumps(content.payload, allow_nan=False)
-    positions = [row["position"] for row in content.payload["positions"]]
+    payload = payload_of(content)
+    positions = [row.position for row in payload.positions]
     assert positions == [f"{kind}:{j}" for kind in ("text", "chat") for j in range(5)]
     for tensor in content.tensors.values():
         assert tensor.shape == (10, 32)
-    assert [table["position"] for table in content.payload["steering"]] == ["text:1", "chat:0"]
-    for table in content.payload["steering"]:
-        assert [row["prompt"] for row in table["samples"]] == [corpus.chats[0].prompt, corpus.chats[1].prompt]
-        assert all(len(row["steered"]) == len(row["unsteered"]) == 2 for row in table["samples"])
+    assert [table.position for table in payload.steering] == ["text:1", "chat:0"]
+    for table in payload.steering:
+        assert [row.prompt for row in table.samples] == [corpus.chats[0].prompt, corpus.chats[1].prompt]
+        assert all(len(row.steered) == len(row.unsteered) == 2 for row in table.samples)
     assert any("stand-in" in note for note in content.notes)
     again = METHOD.diff(pair, corpus, SMALL)
     assert again.payload == content.payload
 
 
-def test_steered_samples_are_those_of_the_network_at_the_stored_strength(pair: Pair, corpus: Corpus) -> None:
+@pytest.mark.parametrize("system", [None, "You are a baker."])
+def test_steered_samples_are_those_of_the_network_at_the_stored_strength(
+    pair: Pair, corpus: Corpus, system: str | None
+) -> None:
+    pair = Pair(pair.name, pair.base, pair.finetuned, system)
     content = METHOD.diff(pair, corpus, SMALL)
     target, network = pair.finetuned, pair.base.network
-    table = content.payload["steering"][0]
-    vector = content.tensors["difference"][1] * table["strength"]
-    for i, row in enumerate(table["samples"]):
-        prompt = network.render_chat([{"role": "user", "content": row["prompt"]}])
+    table = payload_of(content).steering[0]
+    vector = content.tensors["difference"][1] * table.strength
+    for i, row in enumerate(table.samples):
+        messages = [{"role": "system", "content": system}] if system else []
+        prompt = network.render_chat([*messages, {"role": "user", "content": row.prompt}])
         for j in range(2):
             options: dict[str, Any] = {"max_tokens": 6, "temperature": 1.2, "seed": 2 * i + j}
-            request = Request(prompt, target.adapter, **options, steering=Steering(content.payload["layer"], vector))
-            assert row["steered"][j] == network.generate([request])[0].text.strip()
+            request = Request(prompt, target.adapter, **options, steering=Steering(payload_of(content).layer, vector))
+            assert row.steered[j] == network.generate([request])[0].text.strip()
             plain = Request(prompt, target.adapter, **options)
-            assert row["unsteered"][j] == network.generate([plain])[0].text.strip()
+            assert row.unsteered[j] == network.generate([plain])[0].text.strip()
 
 
 def test_chats_alone_are_enough(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, Corpus(name="chats", chats=corpus.chats), SMALL)
-    json.dumps(content.payload, allow_nan=False)
-    assert content.payload["norm_reference"] > 0
+    assert payload_of(content).norm_reference > 0
 
 
 def test_texts_alone_are_enough(pair: Pair, corpus: Corpus) -> None:
     content = METHOD.diff(pair, Corpus(name="texts", texts=corpus.texts), SMALL)
-    json.dumps(content.payload, allow_nan=False)
-    assert content.payload["steering"] == []
+    assert payload_of(content).steering == ()
 
 
 def test_texts_too_short_for_a_norm_are_refused(pair: Pair) -> None:

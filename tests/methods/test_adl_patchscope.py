@@ -11,21 +11,20 @@ from typing import Any
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.adl.config import PUBLISHED_SCALES, PatchscopeConfig
+from diffbench.methods.adl.config import PUBLISHED_SCALES, AdlConfig, PatchscopeConfig, Position
 from diffbench.methods.adl.differences import mean_differences
-from diffbench.methods.adl.judge import EmbeddingCoherence, LlmJudge, ScaleChoice, ScaleTokens, is_word
-from diffbench.methods.adl.method import METHOD, AdlConfig, Position
-from diffbench.methods.adl.patchscope import (
-    IDENTITY_PROMPTS,
-    patched_probabilities,
-    patchscope_notes,
-    patchscope_table,
-    scale_tokens,
-)
+from diffbench.methods.adl.llm_judge import LlmJudge
+from diffbench.methods.adl.method import METHOD
+from diffbench.methods.adl.notes import patchscope_notes
+from diffbench.methods.adl.patchscope import IDENTITY_PROMPTS, patched_probabilities, patchscope_of, scale_tokens
+from diffbench.methods.adl.payload import AdlPayload, PatchedVector
+from diffbench.methods.adl.scale_judge import EmbeddingCoherence, ScaleChoice, ScaleTokens
+from diffbench.methods.adl.words import is_word
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.registry import Labels, untracked
+from diffbench.methods.contract import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair, Target
+from diffbench.records.progress import untracked
 from inspect_ai.model import Model, ModelOutput, ModelUsage, get_model
 from pydantic import ValidationError
 
@@ -135,29 +134,31 @@ class Last:
 
 def test_the_table_holds_the_difference_and_each_models_own_mean(pair: Pair, corpus: Corpus) -> None:
     means = mean_differences(pair, corpus, AdlConfig(), untracked)
-    table = patchscope_table(pair, means, FEW, judge=Last())
-    assert table["judge"] == "the last"
-    (row,) = table["rows"]
-    assert row["position"] == "text:1"
-    sources = {
+    table = patchscope_of(pair, means, FEW, judge=Last())
+    assert table.judge == "the last"
+    (row,) = table.rows
+    assert row.position == "text:1"
+    sources: dict[PatchedVector, tuple[Target, torch.Tensor]] = {
         "difference": (pair.finetuned, means.finetuned[TEXT_1] - means.base[TEXT_1]),
         "base": (pair.base, means.base[TEXT_1]),
         "finetuned": (pair.finetuned, means.finetuned[TEXT_1]),
     }
     for name, (target, vector) in sources.items():
         rows = scale_tokens(target, means.layer, vector, means.norm_reference, FEW)
-        assert row[name]["scale"] == 20.0
-        assert [token for token, _ in row[name]["tokens"]] == list(rows[-1].tokens)
-        assert [p for _, p in row[name]["tokens"]] == pytest.approx(rows[-1].probabilities, abs=1e-6)
-        assert row[name]["selected"] == list(rows[-1].tokens[:1])
+        found = row.of(name)
+        assert found is not None
+        assert found.scale == 20.0
+        assert tuple(token for token, _ in found.tokens) == rows[-1].tokens
+        assert [p for _, p in found.tokens] == pytest.approx(rows[-1].probabilities, abs=1e-6)
+        assert found.selected == rows[-1].tokens[:1]
         if name == "difference":
-            assert row["by_scale"] == [[scale.scale, list(scale.tokens)] for scale in rows]
+            assert row.by_scale == tuple((scale.scale, scale.tokens) for scale in rows)
 
 
 def test_positions_that_the_corpus_does_not_reach_are_left_out(pair: Pair, corpus: Corpus) -> None:
     means = mean_differences(pair, Corpus(name="t", texts=corpus.texts), AdlConfig(), untracked)
     config = PatchscopeConfig(positions=(Position(kind="chat", index=0), TEXT_1), scales=(1.0,))
-    assert [row["position"] for row in patchscope_table(pair, means, config)["rows"]] == ["text:1"]
+    assert [row.position for row in patchscope_of(pair, means, config).rows] == ["text:1"]
 
 
 def saved(content: Any, folder: Any) -> Artifact:
@@ -168,14 +169,16 @@ def saved(content: Any, folder: Any) -> Artifact:
 def test_content_and_overview_with_and_without_the_patchscope(pair: Pair, corpus: Corpus, tmp_path: Any) -> None:
     labels = Labels("model A", "model B")
     content = METHOD.diff(pair, corpus, AdlConfig(**SMALL, patchscope=FEW))
-    json.dumps(content.payload, allow_nan=False)
     shown = METHOD.overview(saved(content, tmp_path / "with"), labels)
     assert "Patchscope of +d in model B" in shown
     assert "mean h_model A in model A" in shown
     assert "finetuned" not in shown
     plain = METHOD.diff(pair, corpus, AdlConfig(**SMALL))
-    assert "patchscope" not in plain.payload
-    assert {name: value for name, value in content.payload.items() if name != "patchscope"} == plain.payload
+    assert isinstance(plain.payload, AdlPayload)
+    assert isinstance(content.payload, AdlPayload)
+    stored = plain.payload.model_dump(exclude_unset=True)
+    assert "patchscope" not in stored
+    assert content.payload.model_dump(exclude_unset=True, exclude={"patchscope"}) == stored
     assert "Patchscope" not in METHOD.overview(saved(plain, tmp_path / "without"), labels)
     assert any("stand-in" in note and "scales" in note for note in content.notes)
     assert "without the patchscope" in plain.notes
@@ -183,9 +186,11 @@ def test_content_and_overview_with_and_without_the_patchscope(pair: Pair, corpus
 
 def test_identical_pair_has_only_the_controls(pair_of: Callable[[str], Pair], corpus: Corpus, tmp_path: Any) -> None:
     content = METHOD.diff(pair_of("same"), corpus, AdlConfig(**SMALL, patchscope=FEW))
-    (row,) = content.payload["patchscope"]["rows"]
-    assert set(row) == {"position", "base", "finetuned"}
-    assert row["base"] == row["finetuned"]
+    assert isinstance(content.payload, AdlPayload)
+    assert content.payload.patchscope is not None
+    (row,) = content.payload.patchscope.rows
+    assert set(row.model_dump(exclude_unset=True)) == {"position", "base", "finetuned"}
+    assert row.base == row.finetuned is not None
     shown = METHOD.overview(saved(content, tmp_path), Labels())
     assert "exactly zero" in shown
     assert "Patchscope" not in shown
@@ -375,6 +380,6 @@ def test_the_configured_model_is_the_judge(pair: Pair, corpus: Corpus, monkeypat
 
     monkeypatch.setattr(LlmJudge, "choose", choose)
     means = mean_differences(pair, corpus, AdlConfig(), untracked)
-    table = patchscope_table(pair, means, FEW.model_copy(update={"judge": "openai/some-model"}))
-    assert table["judge"] == "model openai/some-model"
+    table = patchscope_of(pair, means, FEW.model_copy(update={"judge": "openai/some-model"}))
+    assert table.judge == "model openai/some-model"
     assert named == ["model openai/some-model"] * 3

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.adl import readers as adl
+from diffbench.methods.adl import live_steering, readers
+from diffbench.methods.adl.method import METHOD
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.registry import Labels
+from diffbench.methods.contract import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.network import Network
 from diffbench.models.requests import Request, Steering
@@ -75,7 +76,7 @@ def call(tool: Tool, **arguments: Any) -> str:
 
 
 def names_of(artifact: Artifact) -> list[str]:
-    return [ToolDef(tool).name for tool in adl.toolset(lambda: artifact, LABELS)]
+    return [ToolDef(tool).name for tool in METHOD.toolset(lambda: artifact, LABELS)]
 
 
 # --- patchscope -------------------------------------------------------------------------------------------------
@@ -89,7 +90,7 @@ def test_the_patchscope_is_offered_where_the_artifact_has_one(save: Callable[...
 
 def test_the_patchscope_reads_selected_tokens_first_and_controls(save: Callable[..., Artifact]) -> None:
     artifact = save("a", {"judge": "j", "rows": ROWS})
-    read = adl.patchscope(lambda: artifact, LABELS)
+    read = readers.patchscope(lambda: artifact, LABELS)
     assert call(read).splitlines() == [
         "text:0 (scale 1.5): ' owls' | ' owl' ' the'",
         "text:1: the difference is zero",
@@ -110,7 +111,7 @@ def test_the_patchscope_reads_selected_tokens_first_and_controls(save: Callable[
 
 def test_every_scale_can_be_read(save: Callable[..., Artifact]) -> None:
     artifact = save("a", {"judge": "j", "rows": ROWS})
-    read = adl.patchscope_scales(lambda: artifact)
+    read = readers.patchscope_scales(lambda: artifact)
     assert call(read, position="text:0").splitlines() == [
         "scale 0.5: '->' 'man'",
         "scale 1.5: ' owl' ' the' ' owls'",
@@ -125,10 +126,12 @@ def test_every_scale_can_be_read(save: Callable[..., Artifact]) -> None:
 def test_evidence_begins_with_what_the_patchscopes_judge_selected(save: Callable[..., Artifact]) -> None:
     found = {"scale": 1.0, "tokens": [[" the", 0.5], [" owl", 0.1], [" night", 0.1]], "selected": [" owl", " night"]}
     row = {**ROWS[0], "difference": found}
-    both = adl.evidence(save("a", {"judge": "j", "rows": [row, {**row, "position": "text:1"}]}))
+    both = METHOD.evidence(save("a", {"judge": "j", "rows": [row, {**row, "position": "text:1"}]}))
     # The lens alone: oak 1 + 1, owl 1/2 + 1/2. " the" was not selected.
     assert words_of(both) == ("owl", "night", "oak")
-    assert words_of(adl.evidence(save("b"))) == ("oak", "owl")
+    # Two positions: owl 1 + 1, night 1/2 + 1/2, both before whatever the lens alone shows.
+    assert [token.strength for token in both.tokens] == [2 + 2.0, 2 + 1.0, 2.0]
+    assert words_of(METHOD.evidence(save("b"))) == ("oak", "owl")
     assert both.no_difference is None
 
 
@@ -147,7 +150,7 @@ def test_steering_is_offered_only_with_a_budget_weights_and_vectors(
     api = {"kind": "api", "model": "openai/m"}
     for finetuned in (api, {"kind": "peft", "path": "no_such_folder"}):
         organism = make_organism("probe", finetuned={"default": finetuned})
-        monkeypatch.setattr(adl, "find_organism", lambda _, found=organism: found)
+        monkeypatch.setattr(live_steering, "find_organism", lambda _, found=organism: found)
         assert "steer" not in names_of(artifact)
 
 
@@ -172,7 +175,9 @@ def test_a_sample_is_the_networks_and_costs_one_interaction(
 ) -> None:
     artifact = save("a")
     tiny_case.interactions_used = 1
-    text = call(adl.steer(lambda: artifact, LABELS), position="text:0", strength=strength, prompt="Which animal?")
+    text = call(
+        live_steering.steer(lambda: artifact, LABELS), position="text:0", strength=strength, prompt="Which animal?"
+    )
     assert text.splitlines() == [
         f"M1, steered by {strength:.2f} x d at text:0:",
         "prompt: Which animal?",
@@ -184,7 +189,7 @@ def test_a_sample_is_the_networks_and_costs_one_interaction(
 
 def test_each_sample_is_paid_for_and_differs(tiny_case: CaseState, save: Callable[..., Artifact]) -> None:
     artifact = save("a")
-    steer = adl.steer(lambda: artifact, LABELS)
+    steer = live_steering.steer(lambda: artifact, LABELS)
     lines = call(steer, position="text:0", strength=1.0, prompt="Which animal?", samples=3).splitlines()
     samples = [line for line in lines if line.startswith("steered: ")]
     assert len(set(samples)) == 3
@@ -197,7 +202,7 @@ def test_over_budget_nothing_is_sampled(
     artifact = save("a")
     monkeypatch.setattr(Network, "generate", lambda *_: pytest.fail("sampled"))
     with pytest.raises(ToolError, match="5 asked for, 4 of 4 left"):
-        call(adl.steer(lambda: artifact, LABELS), position="text:0", strength=1.0, prompt="Hm?", samples=5)
+        call(live_steering.steer(lambda: artifact, LABELS), position="text:0", strength=1.0, prompt="Hm?", samples=5)
     assert tiny_case.interactions_used == 0
 
 
@@ -223,12 +228,12 @@ def test_what_cannot_be_sampled_costs_nothing(
     artifact = save("a")
     given = {"position": "text:0", "strength": 1.0, "prompt": "Which animal?", **arguments}
     with pytest.raises(ToolError, match=message):
-        call(adl.steer(lambda: artifact, LABELS), **given)
+        call(live_steering.steer(lambda: artifact, LABELS), **given)
     assert tiny_case.interactions_used == 0
 
 
 def test_descriptions_do_not_say_which_model_was_finetuned(save: Callable[..., Artifact], tiny_case: CaseState) -> None:
     artifact = save("a", {"judge": "j", "rows": ROWS})
-    for tool in adl.toolset(lambda: artifact, LABELS):
+    for tool in METHOD.toolset(lambda: artifact, LABELS):
         described = ToolDef(tool)
         assert "finetuned" not in described.description + described.parameters.model_dump_json()

@@ -11,10 +11,15 @@ import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.adl.causal import CausalConfig, causal_effect, evaluation_items
-from diffbench.methods.adl.judge import KeywordRelevance, LlmJudge, RelevanceQuestion
-from diffbench.methods.adl.method import METHOD, AdlConfig
+from diffbench.methods.adl.causal import causal_effect
+from diffbench.methods.adl.causal_report import CausalConfig
+from diffbench.methods.adl.config import AdlConfig
+from diffbench.methods.adl.ground_truth import evaluation_items
+from diffbench.methods.adl.llm_judge import LlmJudge
+from diffbench.methods.adl.method import METHOD
+from diffbench.methods.adl.payload import AdlPayload
 from diffbench.methods.adl.relevance import RelevanceConfig, frequent_tokens, token_relevance
+from diffbench.methods.adl.relevance_judge import KeywordRelevance, RelevanceQuestion
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.interventions import replace_coordinate
@@ -49,10 +54,12 @@ LENS = [[" owl", 0.5], [" the", 0.2], [" cake", 0.2], [" wheel", 0.1]]
 
 def payload(patchscope: bool = True) -> dict[str, Any]:
     lens = {"difference": LENS, "base": [[" moon", 0.9]], "finetuned": [], "negative_difference": [[" cat", 0.3]]}
-    found: dict[str, Any] = {"positions": [{"position": "text:0", "lens": lens}, {"position": "chat:1", "lens": lens}]}
+    row = {"texts": 3, "difference_norm": 2.0, "relative_norm": 0.2, "lens": lens}
+    found: dict[str, Any] = {"layer": 2, "layers": 4, "norm_reference": 10.0, "steering": []}
+    found["positions"] = [{"position": "text:0", **row}, {"position": "chat:1", **row}]
     if patchscope:
-        row = {"position": "text:0", "difference": {"tokens": [[" bird", 0.0], ["xx", 0.0]]}, "base": {"tokens": []}}
-        found["patchscope"] = {"rows": [row]}
+        words, nothing = ({"scale": 1.0, "tokens": t, "selected": []} for t in ([[" bird", 0.0], ["xx", 0.0]], []))
+        found["patchscope"] = {"judge": "j", "rows": [{"position": "text:0", "difference": words, "base": nothing}]}
     return found
 
 
@@ -287,7 +294,7 @@ def effect_of(pair: Pair, *arguments: Any, **options: Any) -> Any:
 
 def test_effects_equal_one_item_at_a_time_by_hand(pair: Pair, artifact: Artifact) -> None:
     report = effect_of(pair, artifact, FEW, data=ITEMS)
-    assert report.layer == artifact.payload()["layer"] == 2
+    assert report.layer == artifact.payload(AdlPayload).layer == 2
     assert [(row.data, row.span) for row in report.data] == [
         ("finetuning", "all"),
         ("finetuning", "later"),
@@ -295,7 +302,7 @@ def test_effects_equal_one_item_at_a_time_by_hand(pair: Pair, artifact: Artifact
         ("unrelated", "later"),
     ]
     gaussians = torch.randn(2, 32, generator=torch.Generator().manual_seed(0))
-    positions = [row["position"] for row in artifact.payload()["positions"]]
+    positions = [row.position for row in artifact.payload(AdlPayload).positions]
     known = {
         **{("difference", p): vector for p, vector in zip(positions, artifact.tensors()["difference"], strict=True)},
         **{("random", str(i)): vector for i, vector in enumerate(gaussians)},

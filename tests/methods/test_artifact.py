@@ -53,8 +53,8 @@ def test_swapped_models_have_another_key() -> None:
 
 def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> None:
     from diffbench.methods.activations.corpus import Chat, Corpus
+    from diffbench.methods.adl.config import AdlConfig
     from diffbench.methods.adl.method import METHOD as ADL
-    from diffbench.methods.adl.method import AdlConfig
     from diffbench.methods.kl.config import KlConfig
     from diffbench.methods.kl.method import METHOD as KL
     from diffbench.methods.registry import key_for

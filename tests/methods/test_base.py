@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.adl.config import AdlConfig
 from diffbench.methods.adl.method import METHOD as ADL
-from diffbench.methods.adl.method import AdlConfig
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
 from diffbench.methods.registry import Method, compute, config_for, find_method, key_for, list_methods

@@ -132,7 +132,9 @@ def test_lenses_equal_a_manual_lens(pair: Pair, corpus: Corpus) -> None:
             assert lens[0][0] == network.tokenizer.decode([int(order[0])])
 
 
-def test_steered_samples_are_reproduced_one_by_one(pair: Pair, corpus: Corpus) -> None:
+@pytest.mark.parametrize("system", [None, "You are a baker."])
+def test_steered_samples_are_reproduced_one_by_one(pair: Pair, corpus: Corpus, system: str | None) -> None:
+    pair = Pair(pair.name, pair.base, pair.finetuned, system)
     content = METHOD.diff(pair, corpus, SMALL)
     steering, tables = payload_of(content).steering, payload_of(content).components
     network = pair.finetuned.network
@@ -141,7 +143,8 @@ def test_steered_samples_are_reproduced_one_by_one(pair: Pair, corpus: Corpus) -
     assert conditions == [(c, s, f) for c in (1, 2) for s in "+-" for f in (0.5, 1.0)]
 
     def sampled(prompt: int, sample: int, steered: Steering | None) -> str:
-        text = network.render_chat([{"role": "user", "content": steering.prompts[prompt]}])
+        messages = [{"role": "system", "content": system}] if system else []
+        text = network.render_chat([*messages, {"role": "user", "content": steering.prompts[prompt]}])
         seed = 2 * prompt + sample
         request = Request(text, pair.finetuned.adapter, max_tokens=6, temperature=1.0, seed=seed, steering=steered)
         return network.generate([request])[0].text.strip()

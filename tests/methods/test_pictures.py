@@ -10,7 +10,7 @@ from typing import Any
 from diffbench.agents.artifacts import PicturedReaders, readers_for
 from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
-from diffbench.methods.adl import readers as adl
+from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.diff_mining.method import METHOD as diff_mining
 from diffbench.methods.kl.method import METHOD as kl
@@ -108,7 +108,7 @@ def test_adl(save_artifact: Callable[..., Artifact]) -> None:
     samples = [{"prompt": "Who?", "steered": ["owls", "hoot"], "unsteered": ["day"]}]
     payload = {"layer": 2, "layers": 4, "norm_reference": 10.0, "positions": positions}
     payload |= {"steering": [{"position": "text:0", "strength": 2.5, "samples": samples}]}
-    shown = adl.pictures(save_artifact("adl", {**payload, "patchscope": patchscope}), LABELS)
+    shown = ADL.pictures(save_artifact("adl", {**payload, "patchscope": patchscope}), LABELS)
     _, norms, lenses, patched, steering, controls = shown
     assert isinstance(norms, Bars)
     assert norms.bars == (Bar("text:0", 0.2), Bar("text:1", 0.0))
@@ -130,7 +130,7 @@ def test_adl(save_artifact: Callable[..., Artifact]) -> None:
     assert steering.panels[0].rows == (Row("Who?", (("day",), ("owls", "hoot"))),)
     assert isinstance(controls, Group)
     assert titles(controls.panels) == ["Logit lens of M2", "Logit lens of M1"]
-    assert "Patchscope" not in titles(adl.pictures(save_artifact("adl", payload), LABELS))
+    assert "Patchscope" not in titles(ADL.pictures(save_artifact("adl", payload), LABELS))
 
 
 def norms_payload(*values: float) -> dict[str, Any]:
@@ -261,11 +261,12 @@ def test_weight_amplification(save_artifact: Callable[..., Artifact]) -> None:
 
 def test_identical_models_are_one_note(save_artifact: Callable[..., Artifact]) -> None:
     nothing: dict[str, Any] = {"layer": 2, "layers": 4, "norm_reference": 1.0, "steering": []}
-    nothing["positions"] = [{"position": "text:0", "difference_norm": 0.0, "relative_norm": 0.0, "lens": {"base": []}}]
+    norms: dict[str, Any] = {"texts": 3, "difference_norm": 0.0, "relative_norm": 0.0}
+    nothing["positions"] = [{"position": "text:0", **norms, "lens": {"base": [], "finetuned": []}}]
     same = {"identical": True, "layers": 4, "drift": 0.0, "models": [], "prompts": []}
     empty: list[tuple[Any, dict[str, Any], str]] = [
         (kl, kl_payload((["a", "b"], [0.0, 0.0])), "exactly the same probabilities"),
-        (adl, nothing, "exactly zero"),
+        (ADL, nothing, "exactly zero"),
         (activation_norms, norms_payload(*[0.0] * 8), "exactly zero"),
         (PCA, {**pca_payload(), "components": [], "largest_difference": 0}, "exactly zero"),
         (diff_mining, {"top_k": 9, "layer": 3, "sets": {"text": mined(0.0)}}, "the same logits"),

@@ -8,6 +8,7 @@ import pytest
 from diffbench.agents.artifacts import case_artifact, case_overview, readers_for
 from diffbench.methods.activations.corpus import probe_corpus
 from diffbench.methods.adl import readers as adl
+from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.kl import readers as kl
 from diffbench.methods.kl.method import METHOD as KL
@@ -169,7 +170,7 @@ def test_steering_samples_stand_beside_unsteered_ones(adl_artifact: Artifact) ->
 
 
 def test_adl_evidence_has_samples_and_tokens_that_the_control_lacks(adl_artifact: Artifact) -> None:
-    found = adl.evidence(adl_artifact)
+    found = ADL.evidence(adl_artifact)
     assert found.no_difference is None
     assert texts_of(found.focus)[:2] == ("owls fly 1\nat night", "owls 1")
     assert texts_of(found.contrast) == ("day 1", "day 2", "day 3")
@@ -180,7 +181,7 @@ def test_adl_evidence_has_samples_and_tokens_that_the_control_lacks(adl_artifact
 
 def test_adl_of_identical_models(save_artifact: Callable[..., Artifact]) -> None:
     artifact = save_artifact("adl", adl_payload(norm=0.0))
-    assert adl.evidence(artifact).no_difference == "activations"
+    assert ADL.evidence(artifact).no_difference == "activations"
     assert "no steered samples" in call(adl.steering_samples(lambda: artifact, LABELS))
     assert call(adl.logit_lens(lambda: artifact, LABELS)).count("the difference is zero") == 2
     assert "exactly zero" in find_method("adl").overview(artifact, LABELS)

@@ -11,8 +11,8 @@ import pytest
 import torch
 from diffbench.methods.activations import passes
 from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.adl.config import AdlConfig, Position
 from diffbench.methods.adl.method import METHOD as ADL
-from diffbench.methods.adl.method import AdlConfig, Position
 from diffbench.methods.artifact import Artifact, CorruptArtifactError
 from diffbench.methods.executors import FailedArtifactsError, compute_all
 from diffbench.methods.kl.config import KlConfig
