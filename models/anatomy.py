@@ -41,7 +41,9 @@ _LAYOUTS = (
 
 _ATTENTION = ("attn", "attention")
 _MLP = ("mlp", "feed_forward", "feedforward", "ffn", "moe", "fc1", "fc2")
-"""Parts of the names of layers' children. OPT has the two matrices of its MLP directly in the layer."""
+_NEITHER = ("norm", "dropout")
+"""Parts of the names of layers' children. Norms and dropouts are named after what they follow; OPT has the two matrices
+of its MLP directly in the layer."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,8 @@ def logits_of(model: PreTrainedModel, hidden: torch.Tensor) -> torch.Tensor:
 
 
 def child_kind(name: str) -> ChildKind | None:
-    """Whether a child of a decoder layer is attention or MLP, by its name; None for norms and all else."""
-    if "norm" in name:
+    """Whether a child of a decoder layer is attention or MLP, by its name; None for all else."""
+    if any(part in name for part in _NEITHER):
         return None
     if any(part in name for part in _ATTENTION):
         return "attention"

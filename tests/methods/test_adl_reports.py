@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
@@ -22,7 +21,6 @@ from diffbench.methods.adl.relevance import RelevanceConfig, frequent_tokens, to
 from diffbench.methods.adl.relevance_judge import KeywordRelevance, RelevanceQuestion
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.store import ArtifactStore
-from diffbench.models.interventions import replace_coordinate
 from diffbench.models.targets import Pair, Target
 from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn
@@ -225,20 +223,6 @@ def artifact(pair: Pair, corpus: Corpus, tmp_path: Path) -> Artifact:
     return store(pair, METHOD.diff(pair, corpus, FAST), tmp_path / "adl")
 
 
-def test_the_coordinate_is_replaced_and_nothing_else() -> None:
-    rng = np.random.default_rng(0)
-    finetuned, base, d = rng.normal(size=(2, 3, 8)), rng.normal(size=(2, 3, 8)), 5 * rng.normal(size=8)
-    v = d / np.linalg.norm(d)
-    expected = finetuned - (finetuned @ v)[..., None] * v + (base @ v)[..., None] * v
-    found = replace_coordinate(*(torch.tensor(x) for x in (finetuned, base, d))).double().numpy()
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
-    np.testing.assert_allclose(found @ v, base @ v, atol=1e-5)
-    for w in np.linalg.qr(np.column_stack([v, rng.normal(size=(8, 7))]))[0].T[1:]:
-        np.testing.assert_allclose(found @ w, finetuned @ w, atol=1e-5)
-    one = torch.ones(8)
-    assert torch.allclose(replace_coordinate(one, one, one), one)
-
-
 def losses_by_hand(
     pair: Pair, item: TrainingItem, layer: int, direction: torch.Tensor | None
 ) -> dict[str, list[float]]:
@@ -342,14 +326,6 @@ def test_batches_do_not_matter_and_a_report_can_be_repeated(pair: Pair, artifact
     )
     for one, two in zip(first.data, other.data, strict=True):
         assert [e.loss for e in two.effects] == pytest.approx([e.loss for e in one.effects], rel=1e-4)
-
-
-def test_replacing_every_coordinate_at_a_layer_gives_the_base_stream(pair: Pair) -> None:
-    generator = torch.Generator().manual_seed(0)
-    finetuned, base = torch.randn(5, 32, generator=generator), torch.randn(5, 32, generator=generator)
-    for axis in torch.linalg.qr(torch.randn(32, 32, generator=generator))[0].T:
-        finetuned = replace_coordinate(finetuned, base, axis)
-    torch.testing.assert_close(finetuned, base, rtol=1e-4, atol=1e-4)
 
 
 def test_identical_pair_has_no_difference_to_replace(

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 import torch
 from diffbench.models.network import Network
-from diffbench.models.padding import left_padded
 from diffbench.models.requests import Request, Steering
 from diffbench.models.sampling import sample_rows
 from diffbench.models.targets import Pair
@@ -154,15 +153,6 @@ def test_every_end_token_of_the_model_ends_a_row(fresh_network: Network) -> None
     completion = network.generate([Request("The owl", max_tokens=6, temperature=0), long])[0]
     assert (completion.output_tokens, completion.finished) == (before, True)
     assert completion.text == network.tokenizer.decode(ids[:before])
-
-
-def test_left_padding_aligns_the_ends(alpha: Pair) -> None:
-    tokenizer = alpha.base.network.tokenizer
-    ids, mask = left_padded(tokenizer, PROMPTS)
-    for row, prompt in enumerate(PROMPTS):
-        expected = tokenizer(prompt, add_special_tokens=False)["input_ids"]
-        assert ids[row, mask[row].bool()].tolist() == expected
-        assert ids[row, -len(expected) :].tolist() == expected
 
 
 @pytest.mark.parametrize(

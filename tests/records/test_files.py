@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from diffbench.records.files import replaced_file, whole_folder, write_whole
+from diffbench.records.files import file_sha256, replaced_file, whole_folder, write_whole
 
 DEAD = 2**22 + 1
 """No process has this number: Linux counts to 2^22 at most."""
@@ -127,3 +127,30 @@ def test_a_killed_process_leaves_no_half_file(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
     write_whole(tmp_path / "x", "whole")
     assert names(tmp_path) == ["x"], "the next write removes what was left"
+
+
+def test_the_first_of_two_like_folders_may_stay(tmp_path: Path) -> None:
+    target = tmp_path / "t"
+    with whole_folder(target, first_stays=True) as mine:
+        (mine / "x").write_text("mine")
+        with whole_folder(target, first_stays=True) as others:
+            (others / "x").write_text("others")
+    assert (target / "x").read_text() == "others"
+    assert names(tmp_path) == ["t"]
+
+
+def test_a_folder_that_cannot_take_its_place_is_no_success(tmp_path: Path) -> None:
+    target = tmp_path / "missing" / "t"
+
+    def lose_the_place() -> None:
+        with whole_folder(target, first_stays=True):
+            target.parent.rename(tmp_path / "moved")
+
+    with pytest.raises(FileNotFoundError):
+        lose_the_place()
+
+
+def test_hash_of_a_file(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"abc")
+    # The first example of FIPS 180-2.
+    assert file_sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

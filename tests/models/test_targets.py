@@ -1,7 +1,8 @@
-"""Pairs of every kind of reference: what each side computes, how far it moved, and which weights it is."""
+"""Named targets from every kind of reference: what each computes, how far it moved, and which weights it is."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 import torch
 from diffbench.models import loading, references
-from diffbench.models.targets import Pair
+from diffbench.models.references import AdaptedModel
+from diffbench.models.targets import Pair, Targets, load_targets
 from diffbench.organisms.loading import load_pair
 from diffbench.organisms.spec import OrganismSpec
 from diffbench.organisms.suites import Organism
+from diffbench.records.errors import MendableError
 from safetensors.torch import load_file, save_file
 
 IDS = torch.tensor([[5, 9, 40, 41, 7]])
@@ -257,6 +260,37 @@ def test_a_base_without_chat_template_takes_that_of_the_chat_model(
     assert pair.base.network.render_chat(chat) == pair.finetuned.network.render_chat(chat)
 
 
+# --- more than two --------------------------------------------------------------------------------------------------
+
+
+def test_a_third_target_has_a_place_and_the_order_stays(
+    tiny: Any, organism_of: Callable[..., Any], merged: Callable[..., Any]
+) -> None:
+    organism = organism_of("three", local(tiny.base), adapted(tiny, "alpha"))
+    third = AdaptedModel.model_validate(adapted(tiny, "half"))
+    named = load_targets({"verbalizer": third, **organism.references}, organism.origin, "float32")
+    targets = Targets(organism.id, named, system_prompt="You are a bird.")
+    assert list(targets.named) == ["verbalizer", "base", "finetuned"]
+    assert len({target.adapter for target in targets}) == 3
+    assert targets.tokenizer is targets["base"].network.tokenizer
+    for name, adapter in (("verbalizer", ["half"]), ("base", []), ("finetuned", ["alpha"])):
+        with targets[name].running() as model, torch.no_grad():
+            torch.testing.assert_close(model(IDS).logits, merged(*adapter)(IDS).logits, rtol=1e-4, atol=1e-4)
+
+
+def test_a_pair_knows_its_name_and_system_prompt(tiny: Any, make_organism: Callable[..., Any]) -> None:
+    organism = make_organism("told", finetuned={"default": {"kind": "base"}}, system_prompt="You are a bird.")
+    pair = load_pair(organism, "float32")
+    assert (pair.name, pair.system_prompt) == ("own.told", "You are a bird.")
+    assert [*pair] == [pair.base, pair.finetuned] == [pair["base"], pair["finetuned"]]
+
+
+def test_nothing_is_loaded_when_one_model_is_behind_an_api(organism_of: Callable[..., Any], tmp_path: Path) -> None:
+    organism = organism_of("half_api", local(tmp_path / "nowhere"), {"kind": "api", "model": "openai/gpt"})
+    with pytest.raises(MendableError, match=r"own\.half_api: only an API is known"):
+        load_pair(organism)
+
+
 # --- identities -----------------------------------------------------------------------------------------------------
 
 
@@ -282,6 +316,27 @@ def test_each_kind_of_reference_has_an_identity_of_its_own(
     }
     assert len(set(seen.values())) == len(references)
     assert not [kind for kind, text in seen.items() if str(tiny.root) in text or "tmp" in text]
+
+
+def test_identities_are_what_artifact_keys_were_made_of(tiny: Any, organism_of: Callable[..., Any]) -> None:
+    folder = tiny.adapters / "alpha"
+    base = {"kind": "local", "sha256": digest_of(tiny.base / "model.safetensors", tiny.base / "config.json")}
+    own = {"kind": "peft", "sha256": digest_of(folder / "adapter_config.json", folder / "adapter_model.safetensors")}
+    hub = {"kind": "peft", "id": "some/adapter", "revision": "abc", "subfolder": None}
+    asked = {"kind": "peft", "id": "some/adapter", "revision": "abc"}
+    on_hub = {"kind": "hub", "id": "some/model", "revision": "main"}
+    assert organism_of("key_1", local(tiny.base), {"kind": "base"}).identity("base") == base
+    assert organism_of("key_2", local(tiny.base), asked).identity("finetuned") == {**hub, "base": base}
+    peft = {"kind": "peft", "path": str(folder)}
+    assert organism_of("key_3", on_hub, peft).identity("finetuned") == {**own, "base": on_hub}
+    api = {"kind": "api", "model": "openai/gpt"}
+    assert organism_of("key_4", api, api).identity("base") == api
+
+
+def digest_of(*paths: Path) -> str:
+    """SHA-256 over lines of name and SHA-256 of each file."""
+    lines = [f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n" for path in paths]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def test_the_same_weights_have_the_same_identity(
