@@ -14,6 +14,7 @@ from ...methods.adl.relevance import token_relevance
 from ...methods.registry import find_method
 from ...organisms.loading import load_pair
 from ...organisms.suites import find_organism
+from ...records.files import write_whole
 from .artifacts import stored_artifact
 from .progress import console, progress
 
@@ -66,13 +67,12 @@ def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_fi
     config = CausalConfig(
         max_items=items, max_tokens=tokens, random_vectors=controls, random_differences=controls, seed=seed
     )
-    report = causal_effect(
-        organism, load_pair(organism), stored_artifact(organism, find_method("adl")), config, progress
-    )
+    artifact = stored_artifact(organism, find_method("adl"))
+    report = causal_effect(organism, load_pair(organism), artifact, config, progress)
     _show(report.text(), report, json_file)
 
 
 def _show(text: str, report: BaseModel, json_file: Path | None) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
-        json_file.write_text(report.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_whole(json_file, report.model_dump_json(indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""What the reports on an artifact of ``adl`` need of the ground truth: that it is the pair's, and its training data.
+"""The ground truth that the reports on an artifact of ``adl`` read: the training data of the artifact's organism.
 
 Nothing of it may enter an artifact or reach an investigator.
 """

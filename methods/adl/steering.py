@@ -67,7 +67,7 @@ def binary_search(passes: Callable[[float], bool], upper: float, steps: int) -> 
 
 
 class _Search:
-    """Whether enough of the samples at a strength are coherent, one sample for each of some prompts."""
+    """Draws one sample for each of some prompts at a strength, and tells whether enough of them are coherent."""
 
     def __init__(self, pair: Pair, prompts: Sequence[str], layer: int, config: AdlConfig) -> None:
         self._pair, self._prompts, self._layer, self._config = pair, prompts, layer, config

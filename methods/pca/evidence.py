@@ -52,7 +52,7 @@ def _samples(payload: PcaPayload) -> tuple[list[EvidenceText], list[EvidenceText
 
 
 def _extreme_texts(payload: PcaPayload) -> tuple[list[EvidenceText], list[EvidenceText]]:
-    """The texts at the two ends of the first component; which end is the finetuned model's, nobody knows."""
+    """The texts at the + end of the first component, and those at the - end; a component's sign has no meaning."""
     top, bottom = ([row.text for row in payload.end(payload.components[0], sign)[:_TEXTS]] for sign in SIGNS)
     chosen = {text.place for text in top}
     focus, contrast = (
