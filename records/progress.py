@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-__all__ = ["Announced", "Countable", "Track", "untracked"]
+__all__ = ["Announced", "Countable", "Track", "ticking", "untracked"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -45,3 +46,11 @@ class Track(Protocol):
 def untracked(items: Countable[T], label: str) -> Iterable[T]:  # noqa: ARG001 - the protocol's argument
     """Show nothing."""
     return items
+
+
+@contextmanager
+def ticking(track: Track, total: int, label: str) -> Iterator[Callable[[], object]]:
+    """The function to call after each of ``total`` steps, where what is done is no loop over items."""
+    steps = iter(track(range(total), label))
+    next(steps, None)
+    yield lambda: next(steps, None)

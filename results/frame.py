@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +14,8 @@ from ..records.case import CaseMetadata
 from ..records.errors import MendableError
 from ..records.grades import GradeMetadata
 from ..records.names import GRADER_ROLE, KEYLESS_INVESTIGATOR, NO_MODEL, TARGET_ROLE
-from .logs import LogRefused, age, expected_samples, read_log, unfinished
+from ..records.progress import Track, untracked
+from .logs import LogRefused, age, read_log, reading, unfinished
 from .rows import CaseRow, Grade, GradeRow, LeftOut
 from .schema import COLUMNS, check_frame, load_frame, save_frame
 
@@ -29,16 +29,12 @@ __all__ = [
     "Grade",
     "Grades",
     "LeftOut",
-    "Progress",
     "check_frame",
     "grades_frame",
     "load_frame",
     "log_grades",
     "save_frame",
 ]
-
-Progress = Callable[[int, str], AbstractContextManager[Callable[[], object]]]
-"""Of a number of steps and a label: a context that gives the function to call after each step."""
 
 _RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
 
@@ -60,7 +56,7 @@ class Grades:
 _M = TypeVar("_M", bound=BaseModel)
 
 
-def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | None = None) -> Grades:
+def grades_frame(paths: str | Path | Iterable[str | Path], track: Track = untracked) -> Grades:
     """Read all grades from logs and submissions, given as files or folders (searched recursively).
 
     The agent is the one given with ``--solver``, else the sample's ``agent``. ``organism`` is the name without its
@@ -74,7 +70,7 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
 
     Args:
         paths: Files or folders.
-        progress: Shows how many samples were read.
+        track: Shows how many samples were read.
 
     Raises:
         MissingError: For a path that does not exist.
@@ -83,7 +79,7 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
     import pandas as pd
 
     left_out: list[LeftOut] = []
-    rows = [grade.row for grade in _newest(_read(paths, left_out, progress), left_out)]
+    rows = [grade.row for grade in _newest(_read(paths, left_out, track), left_out)]
     unique = tuple(dict.fromkeys(left_out))
     if not rows:
         reasons = "\n".join(f"  {item.log} {item.sample or ''}: {item.reason}" for item in unique)
@@ -92,17 +88,14 @@ def grades_frame(paths: str | Path | Iterable[str | Path], progress: Progress | 
     return Grades(check_frame(frame), unique)
 
 
-def _read(
-    paths: str | Path | Iterable[str | Path], left_out: list[LeftOut], progress: Progress | None
-) -> Iterator[Grade]:
+def _read(paths: str | Path | Iterable[str | Path], left_out: list[LeftOut], track: Track) -> Iterator[Grade]:
     """All grades, those of the newest logs first."""
     from .sources import open_sources
 
     found: list[tuple[tuple[str, str, float, str], Sequence[Grade]]] = []
     with open_sources(paths) as sources:
         left_out += sources.left_out
-        total = sum(expected_samples(source.path) for source in sources.logs) if progress else 0
-        with progress(total, "Reading samples") if progress else nullcontext(lambda: None) as tick:
+        with reading(track, [source.path for source in sources.logs], "Reading samples") as tick:
             for source in sources.logs:
                 try:
                     log = read_log(source.path, tick)

@@ -73,26 +73,6 @@ class HibayesFit:
     chains: int
     divergences: int
 
-    def table(self, level: float = 0.9) -> pd.DataFrame:
-        """Mean, spread and central interval of each effect: columns ``factor, level, mean, sd, low, high``."""
-        import pandas as pd
-
-        tail = (1 - level) / 2
-        return pd.DataFrame(
-            [
-                {
-                    "factor": factor,
-                    "level": name,
-                    "mean": draws[name].mean(),
-                    "sd": draws[name].std(),
-                    "low": draws[name].quantile(tail),
-                    "high": draws[name].quantile(1 - tail),
-                }
-                for factor, draws in self.effects.items()
-                for name in draws.columns
-            ]
-        )
-
 
 def export_hibayes(
     frame: pd.DataFrame, folder: str | Path, *, draws: int = 2000, tune: int = 1000, seed: int = 0

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..records.errors import MendableError, MissingError
+from ..records.progress import Track, ticking, untracked
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
@@ -20,10 +21,10 @@ __all__ = [
     "LogRefused",
     "age",
     "damage",
-    "expected_samples",
     "find_logs",
     "read_log",
     "read_transcripts",
+    "reading",
     "unfinished",
 ]
 
@@ -153,12 +154,21 @@ def _packed_samples(path: str, tick: Callable[[], object]) -> Iterator[EvalSampl
                 tick()
 
 
-def expected_samples(path: str) -> int:
+@contextmanager
+def reading(track: Track, paths: Sequence[str | Path], label: str) -> Iterator[Callable[[], object]]:
+    """The function to call after each sample that is read of the logs, all of which are shown together."""
+    # Headers are read for the number alone: not where nobody looks.
+    total = 0 if track is untracked else sum(map(_expected_samples, paths))
+    with ticking(track, total, label) as tick:
+        yield tick
+
+
+def _expected_samples(path: str | Path) -> int:
     """How many samples a log should hold, from its header; 0 for a file that cannot be read."""
     from inspect_ai.log import read_eval_log
 
     try:
-        return _expected(read_eval_log(path, header_only=True))
+        return _expected(read_eval_log(str(path), header_only=True))
     except damage():
         return 0
 

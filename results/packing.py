@@ -21,8 +21,9 @@ from ..organisms.suites import Organism, find_organism, load_suite
 from ..records.case import CaseMetadata
 from ..records.errors import MendableError
 from ..records.files import replaced_file
+from ..records.progress import Track, untracked
 from .frame import log_grades
-from .logs import LogRefused, damage, find_logs, read_log, unfinished
+from .logs import LogRefused, damage, find_logs, read_log, reading, unfinished
 from .packed_grades import save_packed
 from .redaction import SecretFoundError, find_secret, strip_log
 from .rows import Grade, LeftOut
@@ -57,7 +58,7 @@ def write_submission(
     contact: str | None = None,
     grades_only: bool = False,
     allow_partial: bool = False,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = untracked,
 ) -> Manifest:
     """Pack logs into one file, whole or not at all. The same logs give the same bytes.
 
@@ -68,7 +69,7 @@ def write_submission(
         contact: How to reach them.
         grades_only: Pack the grades frame in place of the logs.
         allow_partial: Also take logs of unfinished runs.
-        tick: Called after each sample read.
+        track: Shows how many samples were read.
 
     Raises:
         MissingError: For a path that does not exist.
@@ -83,7 +84,8 @@ def write_submission(
     files = [Path(file) for file in find_logs(paths)]
     with tempfile.TemporaryDirectory(prefix="diffbench-", ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary)
-        packed = _read_all(files, folder, grades_only, allow_partial, tick)
+        with reading(track, files, "Reading samples") as tick:
+            packed = _read_all(files, folder, grades_only, allow_partial, tick)
         manifest = _manifest(packed, folder, name, contact, grades_only)
         text = manifest.model_dump_json(indent=1) + "\n"
         if found := find_secret(text.encode()):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +11,9 @@ from ...agents.brief import OVERVIEW_HEADING
 from ...organisms.suites import find_organism
 from ...records.case import organism_id_of
 from ...records.errors import MendableError
-from ...results.frame import LeftOut, Progress
-from ...results.logs import LogRefused, expected_samples, read_transcripts, unfinished
+from ...records.progress import Track, untracked
+from ...results.logs import LogRefused, read_transcripts, reading, unfinished
+from ...results.rows import LeftOut
 from ...results.sources import open_sources
 from .leaks import Hit, Seen, Source, find_leaks, opening_server_error
 
@@ -66,7 +66,7 @@ class _Shown:
     """The targets' answers that stand in it."""
 
 
-def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) -> Audit:
+def audit_logs(paths: Sequence[str | Path], track: Track = untracked) -> Audit:
     """Scan all transcripts in logs and submissions, given as files or folders (searched recursively).
 
     Raises:
@@ -80,8 +80,7 @@ def audit_logs(paths: Sequence[str | Path], progress: Progress | None = None) ->
     with open_sources(paths) as sources:
         left_out += sources.left_out
         left_out += [LeftOut(packed.age[-1], None, "grades without transcripts") for packed in sources.packed]
-        total = sum(expected_samples(source.path) for source in sources.logs)
-        with progress(total, "Reading transcripts") if progress else nullcontext(lambda: None) as tick:
+        with reading(track, [source.path for source in sources.logs], "Reading transcripts") as tick:
             for source in sources.logs:
                 read = 0
                 try:

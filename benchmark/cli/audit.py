@@ -16,7 +16,7 @@ from ...views.terminal import plain_table
 from ..audit.leaks import skipped_terms
 from ..audit.transcripts import Audit, audit_logs
 from .output import require_folder, write_output
-from .progress import console, steps
+from .progress import console, quiet_progress
 
 __all__ = ["audit"]
 
@@ -33,7 +33,7 @@ def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None)
     """
     if json_file is not None:
         require_folder(json_file)
-    found = audit_logs(logs, steps)
+    found = audit_logs(logs, quiet_progress)
     if found.leaks:
         console.print(_table(found))
     if found.left_out:

@@ -8,7 +8,7 @@ import click
 
 from ...results.frame import grades_frame
 from ...results.hibayes import export_hibayes
-from .progress import steps
+from .progress import quiet_progress
 
 __all__ = ["export"]
 
@@ -23,7 +23,7 @@ def export() -> None:
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new or empty.")
 def hibayes(logs: tuple[str, ...], out: Path) -> None:
     """Grades and configuration for HiBayES, from LOGS (files, folders or submissions)."""
-    grades = grades_frame(logs, steps)
+    grades = grades_frame(logs, quiet_progress)
     written = export_hibayes(grades.frame, out)
     click.echo(f"{written.rows} grades written to {written.folder}; factors: {', '.join(written.factors) or 'none'}")
     for reason in written.left_out:

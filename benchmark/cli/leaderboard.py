@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+from ...records.progress import Countable
 from ...results.frame import grades_frame, save_frame
 from ...results.hibayes import hibayes_command
 from ...results.leaderboard.engines import ENGINES
@@ -20,9 +21,11 @@ from ...results.leaderboard.ranking import leaderboard as rank
 from ...results.leaderboard.text import leaderboard_markdown, leaderboard_table
 from ...views.html import page_html
 from .output import require_folder, write_output
-from .progress import console, steps
+from .progress import console, quiet_progress
 
 __all__ = ["leaderboard"]
+
+T = TypeVar("T")
 
 _FORMATS = ["terminal", "markdown", "json", "csv", "html"]
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -74,12 +77,12 @@ def leaderboard(
         if simple:
             raise click.UsageError("--simple fits no model: leave out --engine hibayes, or --simple")
         hibayes_command()
-    grades = grades_frame(logs, steps)
+    grades = grades_frame(logs, quiet_progress)
     if parquet is not None:
         click.echo(f"{len(grades.frame)} grades written to {save_frame(grades.frame, parquet)}", err=True)
     made = rank(
         grades.frame, draws, seed, resamples=resamples, model=not simple, loo=loo,
-        left_out=grades.left_out, progress=_announced, cores=cores, engine=engine,
+        left_out=grades.left_out, track=_announced, cores=cores, engine=engine,
     )  # fmt: skip
     if html is not None:
         write_output(html, page_html(leaderboard_page(made)))
@@ -111,12 +114,10 @@ def _write(text: str, out: Path | None) -> None:
     click.echo(f"leaderboard written to {out}", err=True)
 
 
-@contextmanager
-def _announced(total: int, label: str) -> Iterator[Callable[[], object]]:
+def _announced(items: Countable[T], label: str) -> Iterator[T]:
     """A bar where standard error is a terminal, a line elsewhere; and in any case how long it took."""
     started = time.monotonic()
     if not sys.stderr.isatty():
         click.echo(f"{label} ...", err=True)
-    with steps(total, label) as tick:
-        yield tick
+    yield from quiet_progress(items, label)
     click.echo(f"{label}: {time.monotonic() - started:.1f} s", err=True)

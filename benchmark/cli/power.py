@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from ...records.progress import ticking
 from ...results.frame import grades_frame
 from ...results.leaderboard.ranking import contenders
 from ...results.model import fit
@@ -13,7 +14,7 @@ from ...results.model.planning import MOST_JUDGES, plan
 from ...results.model.scenario import SPREADS, Scenario, assumed_scenario, fitted_scenario
 from ...results.power_text import power_json, power_table
 from .output import require_folder, write_output
-from .progress import console, steps
+from .progress import console, quiet_progress
 
 __all__ = ["power"]
 
@@ -83,9 +84,7 @@ def power(
         scenario = assumed_scenario(spreads, simulations, seed)
     if effect is not None:
         scenario = scenario.with_effect(effect, scale)
-    total = len(set(organisms)) * (len(set(repeats)) + 1)
-    with steps(total, "Simulating studies") as tick:
-        studies = plan(scenario, organisms, repeats, judges, seed, tick)
+    studies = plan(scenario, organisms, repeats, judges, seed, quiet_progress)
     console.print(power_table(scenario, studies, wanted, scale))
     if json_file is not None:
         write_output(json_file, power_json(scenario, studies, wanted))
@@ -107,8 +106,8 @@ def _fitted(
         if len(names) != 2:
             raise click.UsageError(f"--methods is {methods!r}; name two, such as --methods adl,kl")
         pair = (names[0], names[1])
-    frame, notes = contenders(grades_frame(logs, steps).frame)
-    with steps(1, f"Fitting the model to {len(frame)} grades") as tick:
+    frame, notes = contenders(grades_frame(logs, quiet_progress).frame)
+    with ticking(quiet_progress, 1, f"Fitting the model to {len(frame)} grades") as tick:
         found = fit(frame, draws=draws, seed=seed, cores=cores)
         tick()
     warnings = [f"Do not trust this fit: {problem}; try --draws {4 * draws}." for problem in found.problems]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import TypeVar
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from rich.progress import track as rich_track
 
 from ...records.progress import Countable
 
-__all__ = ["console", "progress", "steps"]
+__all__ = ["console", "progress", "quiet_progress"]
 
 T = TypeVar("T")
 
@@ -35,14 +34,12 @@ def progress(items: Countable[T], label: str) -> Iterator[T]:
     console.print(f"{label}: {len(items)} of {len(items)} ({time.monotonic() - started:.0f} s)", highlight=False)
 
 
-@contextmanager
-def steps(total: int | None, label: str) -> Iterator[Callable[[], object]]:
-    """A bar on standard error, where that is a terminal, and the function that moves it by one of ``total`` steps."""
+def quiet_progress(items: Countable[T], label: str) -> Iterator[T]:
+    """Yield ``items``, with a bar on standard error where that is a terminal."""
     errors = Console(stderr=True)
     if not errors.is_terminal:
-        yield lambda: None
+        yield from items
         return
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, console=errors, transient=True) as bar:
-        task = bar.add_task(label, total=total)
-        yield lambda: bar.advance(task)
+        yield from bar.track(items, len(items) or None, description=label)

@@ -8,7 +8,7 @@ import click
 
 from ...results.packing import write_submission
 from ...results.submission import Manifest
-from .progress import steps
+from .progress import quiet_progress
 
 __all__ = ["submit"]
 
@@ -24,16 +24,15 @@ def submit(
     logs: tuple[str, ...], out: Path, name: str, contact: str | None, grades_only: bool, allow_partial: bool
 ) -> None:
     """Pack LOGS (files or folders) into a submission, which diffbench leaderboard reads like a log."""
-    with steps(None, "Reading samples") as tick:
-        manifest = write_submission(
-            logs,
-            out,
-            name=name,
-            contact=contact,
-            grades_only=grades_only,
-            allow_partial=allow_partial,
-            tick=tick,
-        )
+    manifest = write_submission(
+        logs,
+        out,
+        name=name,
+        contact=contact,
+        grades_only=grades_only,
+        allow_partial=allow_partial,
+        track=quiet_progress,
+    )
     for line in _summary(manifest):
         click.echo(line)
     click.echo(f"written: {out}, {out.stat().st_size / 1e6:.1f} MB")

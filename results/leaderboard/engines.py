@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...records.errors import MendableError, MissingError
+from ...records.progress import Track, ticking
 from ..hibayes_model import FlatFit, fit_flat
 from ..model import Fit, Stability, fit, leave_one_organism_out
 from ..model.design import GRADES
@@ -18,8 +18,6 @@ from ..model.layout import Parameters
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from ..frame import Progress
 
 __all__ = ["ENGINES", "Fitted", "ModelRun", "fitted_shares", "run_model"]
 
@@ -101,7 +99,7 @@ class Fitted:
 
 
 def run_model(
-    frame: pd.DataFrame, draws: int, seed: int, loo: bool | None, progress: Progress | None, cores: int, engine: str
+    frame: pd.DataFrame, draws: int, seed: int, loo: bool | None, track: Track, cores: int, engine: str
 ) -> Fitted:
     """Fit the model, and fit it again without each organism; a note where either cannot be done.
 
@@ -114,9 +112,7 @@ def run_model(
     if engine not in ENGINES:
         raise MendableError(f"unknown engine {engine!r}; choose one of {', '.join(ENGINES)}")
     try:
-        found, again = _fit(
-            frame, draws, seed, progress, partial(fit, cores=cores) if engine == "diffbench" else fit_flat
-        )
+        found, again = _fit(frame, draws, seed, track, partial(fit, cores=cores) if engine == "diffbench" else fit_flat)
     except ModuleNotFoundError as error:
         return Fitted(None, None, (f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
     except MissingError:
@@ -132,46 +128,37 @@ def run_model(
         return Fitted(found, None, (*again, f"Leave-one-organism-out {why}."))
     if loo is False:
         return Fitted(found, None, (*again, "Leave-one-organism-out was switched off."))
-    stable = _with_stability(found, frame, progress, cores)
+    stable = _with_stability(found, frame, track, cores)
     return replace(stable, notes=(*again, *stable.notes))
 
 
 def _fit(
-    frame: pd.DataFrame, draws: int, seed: int, progress: Progress | None, fitter: Callable[..., Fit | FlatFit]
+    frame: pd.DataFrame, draws: int, seed: int, track: Track, fitter: Callable[..., Fit | FlatFit]
 ) -> tuple[Fit | FlatFit, tuple[str, ...]]:
     """Fit, and where the draws cannot be trusted once more with more of them and longer tuning; why, as notes."""
-    with _steps(progress, 1, f"Fitting the model to {len(frame)} grades") as tick:
+    with ticking(track, 1, f"Fitting the model to {len(frame)} grades") as tick:
         found = fitter(frame, draws=draws, seed=seed)
         tick()
     if not found.problems:
         return found, ()
     why = f"The first fit was not good enough ({'; '.join(found.problems)}): this is a longer one."
-    with _steps(progress, 1, f"Fitting it again with {_MORE} times as many draws") as tick:
+    with ticking(track, 1, f"Fitting it again with {_MORE} times as many draws") as tick:
         found = fitter(frame, draws=_MORE * draws, seed=seed, tune=_MORE_TUNING)
         tick()
     return found, (why,)
 
 
-def _with_stability(found: Fit, frame: pd.DataFrame, progress: Progress | None, cores: int) -> Fitted:
+def _with_stability(found: Fit, frame: pd.DataFrame, track: Track, cores: int) -> Fitted:
     organisms = found.design.factors["organism"].levels
     if found.problems or len(organisms) < 3 or len(found.summary.methods) < 2:
         why = (
             "no ranking" if found.problems else f"{len(found.summary.methods)} method(s), {len(organisms)} organism(s)"
         )
         return Fitted(found, None, (f"Leave-one-organism-out was not computed: {why}.",))
-    parts: list[Stability] = []
     try:
-        with _steps(progress, len(organisms), "Leaving out organisms one by one") as tick:
-            for organism in organisms:
-                parts.append(leave_one_organism_out(found, frame, [organism], cores=cores))
-                tick()
+        return Fitted(found, leave_one_organism_out(found, frame, cores=cores, track=track), ())
     except _NO_FIT as error:
         return Fitted(found, None, (f"Leave-one-organism-out could not be computed: {error}",))
-    return Fitted(found, Stability(parts[0].order, tuple(one for part in parts for one in part.without)), ())
-
-
-def _steps(progress: Progress | None, total: int, label: str) -> AbstractContextManager[Callable[[], object]]:
-    return progress(total, label) if progress else nullcontext(lambda: None)
 
 
 def fitted_shares(found: Fit | FlatFit) -> dict[str, tuple[float, ...]]:

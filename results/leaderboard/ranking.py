@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ...records.progress import Track, untracked
 from ..agreement import Agreement, agreement
 from ..model import Stability, Summary
 from ..model.summary import LEVEL, Estimate, MethodSummary
@@ -33,7 +34,7 @@ from .means import BASELINE_NOTE, MeansRow, SimpleMeans, baselines_of, simple_me
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..frame import LeftOut, Progress
+    from ..rows import LeftOut
 
 __all__ = ["Leaderboard", "LeaderboardRow", "Observed", "contenders", "leaderboard"]
 
@@ -121,7 +122,7 @@ def leaderboard(
     model: bool = True,
     loo: bool | None = None,
     left_out: Sequence[LeftOut] = (),
-    progress: Progress | None = None,
+    track: Track = untracked,
     cores: int = 2,
     engine: str = "diffbench",
 ) -> Leaderboard:
@@ -140,7 +141,7 @@ def leaderboard(
         model: Whether the model is fitted at all.
         loo: Whether it is fitted again without each organism; None: where that will take minutes at most.
         left_out: What is not in the frame; it is only passed on.
-        progress: Shows the fits.
+        track: Shows the fits.
         cores: Chains that run at once; HiBayES' four always do.
         engine: ``diffbench``, the hierarchical model; or ``hibayes``, HiBayES' flat one, fitted by HiBayES.
 
@@ -153,7 +154,7 @@ def leaderboard(
     ranked_on, notes = contenders(frame)
     fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
     if model:
-        fitted = run_model(ranked_on, draws, seed, loo, progress, cores, engine)
+        fitted = run_model(ranked_on, draws, seed, loo, track, cores, engine)
     found = fitted.fit
     findings = findings_of(ranked_on)
     rows = _rows(ranked_on, findings, findings_of(frame), found.summary if found else None, resamples, seed)

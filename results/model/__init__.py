@@ -3,7 +3,7 @@
 from .checks import Stability, leave_one_organism_out, prior_predictive
 from .design import Design, design_of
 from .diagnostics import Diagnostics
-from .fitting import Fit, RankingRefused, fit
+from .fitting import Fit, fit
 from .summary import Estimate, Summary
 
 __all__ = [
@@ -11,7 +11,6 @@ __all__ = [
     "Diagnostics",
     "Estimate",
     "Fit",
-    "RankingRefused",
     "Stability",
     "Summary",
     "design_of",

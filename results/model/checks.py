@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...records.errors import MendableError
+from ...records.progress import Track, untracked
 from .design import GRADES, design_of
 from .fitting import Fit
 from .layout import Layout
@@ -73,7 +74,13 @@ def prior_predictive(frame: pd.DataFrame, draws: int = 1000, seed: int = 0) -> t
 
 
 def leave_one_organism_out(
-    fit: Fit, frame: pd.DataFrame, organisms: Sequence[str] | None = None, *, draws: int = 150, cores: int = 2
+    fit: Fit,
+    frame: pd.DataFrame,
+    organisms: Sequence[str] | None = None,
+    *,
+    draws: int = 150,
+    cores: int = 2,
+    track: Track = untracked,
 ) -> Stability:
     """Refit without each organism in turn, with two shorter chains: importance sampling fails at that distance.
 
@@ -83,6 +90,7 @@ def leave_one_organism_out(
         organisms: Which to leave out, as ``<suite>.<name>``; by default each.
         draws: Of each of two chains, after as many tuning draws and 100.
         cores: Chains that run at once.
+        track: Shows how many organisms were left out.
 
     Raises:
         MendableError: When there is only one method or one organism, or for an unknown organism.
@@ -97,9 +105,9 @@ def leave_one_organism_out(
     full = expected_grades(fit.design, fit.parameters).mean(axis=0)
     names = frame["suite"].astype(str) + "." + frame["organism"].astype(str)
     without = []
-    for i, organism in enumerate(organisms or known):
+    for organism in track(organisms or known, "Leaving out organisms one by one"):
         layout = Layout(design_of(frame[names != organism]))
-        sampled = sample(layout, tune=draws + 100, draws=draws, chains=2, seed=fit.seed + 1 + i, cores=cores)
+        sampled = sample(layout, tune=draws + 100, draws=draws, chains=2, seed=fit.seed + 1, cores=cores)
         found = expected_grades(layout.design, layout.parameters(sampled.pooled)).mean(axis=0)
         without.append(_compare(organism, methods, full, layout.design.factors["method"].levels, found))
     return Stability(_order(methods, full), tuple(without))

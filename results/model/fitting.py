@@ -18,13 +18,9 @@ if TYPE_CHECKING:
 
     from .summary import Summary
 
-__all__ = ["AnyFit", "Fit", "RankingRefused", "fit"]
+__all__ = ["AnyFit", "Fit", "fit"]
 
 CHAINS = 4
-
-
-class RankingRefused(MendableError):  # noqa: N818 - it reads as what happened
-    """The draws do not support a ranking; the message says why."""
 
 
 class AnyFit:
@@ -71,18 +67,6 @@ class Fit(AnyFit):
         from .summary import summarise
 
         return summarise(self.design, self.parameters, ranked=not self.problems)
-
-    def ranking(self) -> tuple[str, ...]:
-        """Methods from the highest expected grade to the lowest.
-
-        Raises:
-            RankingRefused: When the draws cannot be trusted, or there is only one method.
-        """
-        if self.problems:
-            raise RankingRefused("no ranking: " + "; ".join(self.problems))
-        if len(self.summary.methods) < 2:
-            raise RankingRefused(f"no ranking: {self.summary.methods[0].method} is the only method; run another")
-        return tuple(row.method for row in sorted(self.summary.methods, key=lambda row: -row.grade.mean))
 
 
 def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | None = None, cores: int = 2) -> Fit:

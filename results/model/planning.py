@@ -13,12 +13,14 @@ Each simulated study has a truth of its own, a draw of the scenario.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from ...records.errors import MendableError
+from ...records.progress import Track, untracked
 from .design import GRADES
 from .scenario import Scenario, interpolated
 from .summary import LEVEL
@@ -62,7 +64,7 @@ def plan(
     repeats: Sequence[int],
     judges: int = 2,
     seed: int = 0,
-    tick: Callable[[], object] = lambda: None,
+    track: Track = untracked,
 ) -> tuple[PlannedStudy, ...]:
     """All designs of organisms x repeats, and for each number of organisms the limit of endless repeats.
 
@@ -74,7 +76,7 @@ def plan(
         repeats: Numbers of findings of each method on each organism.
         judges: Grades of each finding, 1 to 4.
         seed: Of the simulation.
-        tick: Called after each design.
+        track: Shows how many designs were simulated.
 
     Raises:
         MendableError: For fewer than 2 organisms, fewer than 1 repeat, fewer than 1 or more than 4 judges.
@@ -88,12 +90,9 @@ def plan(
         if wrong or not numbers:
             raise MendableError(f"{name}: {wrong[0] if wrong else 'none given'}; allowed is {low} to {high}")
     information = _information_table(scenario, judges, np.random.default_rng(seed))
-    studies = []
-    for number in sorted(set(organisms)):
-        for repeat in [*sorted(set(repeats)), None]:
-            studies.append(_study(scenario, information, number, repeat, judges, seed))
-            tick()
-    return tuple(studies)
+    designs = list(product(sorted(set(organisms)), [*sorted(set(repeats)), None]))
+    studies = track(designs, "Simulating studies")
+    return tuple(_study(scenario, information, number, repeat, judges, seed) for number, repeat in studies)
 
 
 def smallest(studies: Sequence[PlannedStudy], power: float) -> PlannedStudy | None:

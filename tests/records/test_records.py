@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TypeVar
+
 import pytest
 from diffbench.records.case import CaseMetadata
 from diffbench.records.errors import MendableError, MissingError, unknown_name
 from diffbench.records.finding import Finding
 from diffbench.records.grades import GradeMetadata, JudgeGrade
 from diffbench.records.names import is_keyless
-from diffbench.records.progress import untracked
+from diffbench.records.progress import Countable, ticking, untracked
 from pydantic import ValidationError
+
+T = TypeVar("T")
 
 CASE = {"suite": "smol", "organism": "cake_bake", "family": "sdf", "method": "adl+kl", "interactions": 5}
 
@@ -81,3 +86,22 @@ def test_policies_are_told_from_models_by_their_names(model: str, expected: bool
 
 def test_no_progress_display_gives_the_items_as_they_are() -> None:
     assert list(untracked([1, 2], "label")) == [1, 2]
+
+
+def test_steps_that_are_no_items_are_counted() -> None:
+    shown: list[object] = []
+
+    def track(items: Countable[T], label: str) -> Iterator[T]:
+        for item in items:
+            shown.append((label, item))
+            yield item
+        shown.append("end")
+
+    with ticking(track, 2, "Reading") as tick:
+        assert shown == [("Reading", 0)]
+        tick()
+        assert shown == [("Reading", 0), ("Reading", 1)]
+        tick()
+        assert shown[-1] == "end"
+        tick()  # One more than was expected shows nothing.
+    assert len(shown) == 3

@@ -180,9 +180,7 @@ def test_fit_is_run_in_the_folder_and_read(grades, tmp_path):
     assert fit.cutpoints.shape == (100, 4)
     assert (np.diff(fit.cutpoints) >= 0).all()
     assert (fit.chains, fit.divergences) == (2, 3)
-    table = fit.table().set_index(["factor", "level"])
-    assert table.loc[("diff_method", "kl"), "mean"] == pytest.approx(-drawn.mean())
-    assert table.loc[("diff_method", "adl"), "low"] == pytest.approx(np.quantile(drawn, 0.05))
+    assert fit.effects["diff_method"]["kl"].to_numpy() == pytest.approx(-drawn)
     with pytest.raises(ValueError, match="remove it to fit again"):
         fit_with_hibayes(tmp_path / "out")
 

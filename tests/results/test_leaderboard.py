@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from diffbench.records.progress import Track
 from diffbench.results.frame import LeftOut
 from diffbench.results.leaderboard import engines
 from diffbench.results.leaderboard.counts import (
@@ -398,10 +399,11 @@ def test_order_without_single_organisms(graded: pd.DataFrame, monkeypatch: pytes
     """Two organisms turn the order round when they are left out."""
     names = design_of(graded).factors["organism"].levels
 
-    def refit(fit: Fit, frame: pd.DataFrame, organisms: list[str], cores: int) -> Stability:
-        order = fit.ranking()
-        left = order[::-1] if organisms[0] in names[:2] else order
-        return Stability(order, (WithoutOrganism(organisms[0], left, 1.0, 0.1),))
+    def refit(fit: Fit, frame: pd.DataFrame, cores: int, track: Track) -> Stability:
+        order = tuple(row.method for row in fit.summary.methods)
+        left = [order[::-1] if name in names[:2] else order for name in names]
+        without = zip(names, left, strict=True)
+        return Stability(order, tuple(WithoutOrganism(name, found, 1.0, 0.1) for name, found in without))
 
     monkeypatch.setattr(engines, "fit", prior_fit)
     monkeypatch.setattr(engines, "leave_one_organism_out", refit)

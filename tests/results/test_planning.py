@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from diffbench.benchmark.cli import power as commands_power
 from diffbench.benchmark.cli.main import main
+from diffbench.records.progress import Countable
 from diffbench.results.model import fit
 from diffbench.results.model.planning import PlannedStudy, finding_information, plan, posterior_effect, smallest
 from diffbench.results.model.scenario import Scenario, assumed_scenario, fitted_scenario
@@ -20,6 +23,8 @@ from hand_logs import hand_log, hand_sample
 from prior_fits import prior_fit
 
 pytest.importorskip("scipy")
+
+T = TypeVar("T")
 
 CUTS = np.array([-1.5, -0.4, 0.6, 1.7])
 
@@ -102,10 +107,15 @@ def test_effect_in_grades_is_that_of_simulated_grades() -> None:
 
 def test_organisms_buy_what_repeats_cannot() -> None:
     scenario = assumed_scenario({"method x organism": 0.9}, draws=400).with_effect(0.6, "grade")
-    ticks: list[int] = []
-    studies = plan(scenario, [16, 4], [5, 1], judges=1, tick=lambda: ticks.append(1))
+    shown: list[tuple[int, str]] = []
+
+    def track(items: Countable[T], label: str) -> Iterable[T]:
+        shown.append((len(items), label))
+        return items
+
+    studies = plan(scenario, [16, 4], [5, 1], judges=1, track=track)
     assert [(s.organisms, s.repeats) for s in studies] == [(4, 1), (4, 5), (4, None), (16, 1), (16, 5), (16, None)]
-    assert len(ticks) == 6
+    assert shown == [(6, "Simulating studies")]
     few, many = studies[:3], studies[3:]
     for some in (few, many):
         assert some[0].width["grade"] > some[1].width["grade"] > some[2].width["grade"]
