@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from .html import DEEPEST
 from .layout import column_widths, parts_of
+from .marks import Scale
 from .panels import (
     Bars,
     Dots,
     Group,
     HeatText,
+    Interval,
     Intervals,
     Lines,
     Note,
@@ -24,14 +27,19 @@ from .panels import (
     TokenColumn,
     TokenTable,
 )
-from .plots import plot_of
 from .sheet import COLUMNS, Sheet
 from .text import NEWLINE, shown_token
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["page_png", "require_matplotlib"]
 
 _HOT, _COLD = (1.0, 0.55, 0.0), (0.26, 0.55, 1.0)
 _SOFT = "#57606a"
+_MARKERS = ("o", "s", "^", "v")
+_STYLES = ("-", "--", ":", "-.")
+_CHART_LINES = 15
 _LABEL = 24
 _BAR = 60
 _WIDEST = 44
@@ -87,8 +95,14 @@ def _body(sheet: Sheet, panel: Panel) -> None:
             sheet.write("\n".join(filter(None, (panel.text, *(f"· {item}" for item in panel.items)))))
         case HeatText():
             _heat(sheet, panel)
-        case Lines() | Intervals() | Dots():
-            sheet.chart(*plot_of(panel))
+        case Lines():
+            sheet.chart(_CHART_LINES, _chart(panel))
+        case Intervals():
+            _intervals(sheet, panel)
+        case Dots():
+            rows = (Interval(f"at {dot.x:.3g}", dot.y, dot.low, dot.high, dot.text) for dot in panel.dots)
+            said = f"{panel.y_label}, at {panel.x_label}"
+            _intervals(sheet, Intervals(panel.title, said, tuple(rows), panel.y_ends))
         case Bars():
             _bars(sheet, panel)
         case Stacks():
@@ -138,6 +152,18 @@ def _bars(sheet: Sheet, bars: Bars) -> None:
         sheet.cell(_LABEL + 2 + wide, 12, bars.written(bar))
         sheet.newline()
     _left_out(sheet, min(bars.shown, len(bars.bars)), len(bars.bars))
+
+
+def _intervals(sheet: Sheet, panel: Intervals) -> None:
+    sheet.write(f"{panel.value_label}, from {panel.ends[0]:g} to {panel.ends[1]:g}", colour=_SOFT)
+    x = Scale(*panel.ends, _LABEL + 1, _LABEL + _BAR)
+    for one in panel.intervals:
+        sheet.cell(0, _LABEL, one.label, right=True)
+        if one.low is not None and one.high is not None:
+            sheet.box(x(one.low), x(one.high) - x(one.low), _SHADES[1])
+        sheet.cell(x(one.value), 1, "○" if one.hollow else "●")
+        sheet.cell(_LABEL + _BAR + 2, COLUMNS - _LABEL - _BAR - 2, one.text)
+        sheet.newline()
 
 
 def _stacks(sheet: Sheet, panel: Stacks) -> None:
@@ -213,3 +239,38 @@ def _side_by_side(sheet: Sheet, panel: SideBySide) -> None:
                 for text in cell:
                     sheet.write(text, indent=4)
     _left_out(sheet, min(panel.shown, len(panel.rows)), len(panel.rows))
+
+
+def _chart(lines: Lines) -> Callable[[Axes], None]:
+    """A line a series, told by marker and dashes; the legend at the right."""
+
+    def draw(axes: Axes) -> None:
+        places = range(len(lines.x))
+        for i, series in enumerate(lines.series):
+            known = [(x, y) for x, y in zip(places, series.values, strict=True) if y is not None]
+            style: dict[str, Any] = {"marker": _MARKERS[i % 4], "linestyle": _STYLES[i % 4]}
+            axes.plot([x for x, _ in known], [y for _, y in known], **style)
+        if lines.ends is not None:
+            axes.set_ylim(*lines.ends)
+        elif lines.log:
+            axes.set_yscale("log")
+        elif _from_zero(lines):
+            axes.set_ylim(bottom=0.0)
+        axes.set_xticks(list(places), list(map(shown_token, lines.x)))
+        axes.set_xlabel(shown_token(lines.x_label))
+        axes.set_ylabel(shown_token(lines.y_label))
+        axes.grid(visible=True, alpha=0.4)
+        handles = axes.get_lines()
+        names = [shown_token(series.name) for series in lines.series]
+        # By hand: matplotlib leaves names that begin with an underscore out of its legends.
+        legend = axes.legend(handles, [f" {name}" for name in names], loc="center left", bbox_to_anchor=(1.01, 0.5))
+        for text in (*legend.get_texts(), *axes.get_xticklabels(), axes.xaxis.label, axes.yaxis.label):
+            text.set_parse_math(False)
+
+    return draw
+
+
+def _from_zero(lines: Lines) -> bool:
+    """Whether the values take up so much of the axis that it may as well begin at 0."""
+    values = [value for series in lines.series for value in series.values if value is not None]
+    return bool(values) and 0 <= min(values) < max(values) / 2
