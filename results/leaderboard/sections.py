@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ...views.panels import Table
-from ..model.summary import Estimate
-from .counts import Consistency
+from ..agreement import JudgeAgreement, PairAgreement
+from ..model.checks import WithoutOrganism
+from ..model.summary import Estimate, LevelEffect, VarianceShare
+from .counts import ConfidenceBin, Consistency
 from .means import MeansRow
 from .ranking import Leaderboard, LeaderboardRow
 
 __all__ = ["MISSING", "Section", "interval", "name_of", "number", "seconds", "sections"]
 
 MISSING = "–"
+R = TypeVar("R")
 _CONDITIONS = {"variant": "variant", "interactions": "interactions", "framing": "framing", "blind": "blinded"}
 
 
@@ -78,62 +82,53 @@ def _with_interval(estimate: Estimate) -> str:
     return shown if math.isnan(estimate.low) else f"{shown} ({interval(estimate.low, estimate.high)})"
 
 
+def _by_row(
+    title: str, rows: Iterable[R], columns: Mapping[str, Callable[[R], str]], note: str = "", names: int = 1
+) -> Table:
+    """A table with a row for each of ``rows``, its cells written by the functions of the columns."""
+    cells = tuple(tuple(write(row) for write in columns.values()) for row in rows)
+    return Table(title, tuple(columns), cells, names, note)
+
+
 def _ranking(made: Leaderboard) -> Section:
-    rows = tuple(
-        (
-            name_of(row),
-            number(row.grade.mean),
-            interval(row.grade.low, row.grade.high),
-            number(row.at_least_2.mean),
-            number(row.at_least_4.mean),
-            number(row.p_best),
-            number(row.rank.mean, 1),
-            interval(row.rank.low, row.rank.high, 0),
-        )
-        for row in made.rows
-    )
-    what = (
+    columns: dict[str, Callable[[LeaderboardRow], str]] = {
+        "method": name_of,
+        "grade": lambda row: number(row.grade.mean),
+        f"{made.level:.0%} interval": lambda row: interval(row.grade.low, row.grade.high),
+        "P(≥2)": lambda row: number(row.at_least_2.mean),
+        "P(≥4)": lambda row: number(row.at_least_4.mean),
+        "P(best)": lambda row: number(row.p_best),
+        "rank": lambda row: number(row.rank.mean, 1),
+        "its interval": lambda row: interval(row.rank.low, row.rank.high, 0),
+    }
+    note = (
         "Expected grade (1 to 5) for a new organism and finding; families weigh equally, investigator, judge and "
         "conditions are average."
         if made.summary
         else "Mean grade (1 to 5) over organisms with a bootstrap interval; no model."
     )
-    note = what + ("" if made.ranked else " Nothing is ranked: see the notes.")
+    note += "" if made.ranked else " Nothing is ranked: see the notes."
     if made.model and made.model.engine == "hibayes":
         note += f" From {made.model.name}: intervals are too narrow, see the notes."
-    header = (
-        "method",
-        "grade",
-        f"{made.level:.0%} interval",
-        "P(≥2)",
-        "P(≥4)",
-        "P(best)",
-        "rank",
-        "its interval",
-    )
-    return Section("ranking", Table("Leaderboard", header, rows, note=note))
+    return Section("ranking", _by_row("Leaderboard", made.rows, columns, note))
 
 
 def _beside(made: Leaderboard) -> Section:
-    rows = tuple(
-        (
-            name_of(row),
-            number(row.false_alarms.share),
-            interval(row.false_alarms.low, row.false_alarms.high),
-            MISSING if row.gap is None else f"{row.gap.gap:+.2f}",
-            _consistent(row.seeds),
-            _consistent(row.repeats),
-            number(row.fact_recall),
-        )
-        for row in made.rows
-    )
+    columns: dict[str, Callable[[LeaderboardRow], str]] = {
+        "method": name_of,
+        "false alarms": lambda row: number(row.false_alarms.share),
+        f"{made.level:.0%} interval": lambda row: interval(row.false_alarms.low, row.false_alarms.high),
+        "gap": lambda row: MISSING if row.gap is None else f"{row.gap.gap:+.2f}",
+        "seeds": lambda row: _consistent(row.seeds),
+        "repeats": lambda row: _consistent(row.repeats),
+        "recall": lambda row: number(row.fact_recall),
+    }
     note = (
         "False alarms: share of findings on controls with the verdict changed, Wilson interval. Gap: agents less "
         "the evidence reader. Seeds, repeats: mean difference of grades / share of pairs within 1. "
         "Recall: share of the key facts named."
     )
-    header = ("method", "false alarms", f"{made.level:.0%} interval", "gap", "seeds", "repeats", "recall")
-    return Section("beside", Table("Beside the grade", header, rows, note=note))
+    return Section("beside", _by_row("Beside the grade", made.rows, columns, note))
 
 
 def _consistent(found: Consistency | None) -> str:
@@ -141,23 +136,19 @@ def _consistent(found: Consistency | None) -> str:
 
 
 def _cost(made: Leaderboard) -> Section:
-    rows = tuple(
-        (
-            name_of(row),
-            str(row.organisms),
-            str(row.cases),
-            str(row.findings),
-            str(row.grades),
-            str(row.errors),
-            MISSING if math.isnan(row.cost) else f"{row.cost:.3g}",
-            number(row.tokens, 0),
-            seconds(row.seconds),
-        )
-        for row in made.rows
-    )
-    header = ("method", "organisms", "cases", "runs", "grades", "errors", "dollars", "tokens", "sec.")
+    columns: dict[str, Callable[[LeaderboardRow], str]] = {
+        "method": name_of,
+        "organisms": lambda row: str(row.organisms),
+        "cases": lambda row: str(row.cases),
+        "runs": lambda row: str(row.findings),
+        "grades": lambda row: str(row.grades),
+        "errors": lambda row: str(row.errors),
+        "dollars": lambda row: MISSING if math.isnan(row.cost) else f"{row.cost:.3g}",
+        "tokens": lambda row: number(row.tokens, 0),
+        "sec.": lambda row: seconds(row.seconds),
+    }
     note = "A run makes one finding. Dollars, tokens, seconds: means a run; dollars where the model's price is known."
-    return Section("cost", Table("How much was run, and what it took", header, rows, note=note))
+    return Section("cost", _by_row("How much was run, and what it took", made.rows, columns, note))
 
 
 def _families(made: Leaderboard) -> Section:
@@ -216,14 +207,14 @@ def _shares(made: Leaderboard) -> Section:
 
 def _conditions(made: Leaderboard) -> Section:
     levels = made.summary.conditions if made.summary else ()
-    rows = tuple(
-        (_CONDITIONS.get(level.condition, level.condition), level.level, _with_interval(level.grade),
-         _with_interval(level.effect))
-        for level in levels
-    )  # fmt: skip
+    columns: dict[str, Callable[[LevelEffect], str]] = {
+        "condition": lambda level: _CONDITIONS.get(level.condition, level.condition),
+        "level": lambda level: level.level,
+        "grade": lambda level: _with_interval(level.grade),
+        "effect": lambda level: _with_interval(level.effect),
+    }
     note = "Expected grade, all else average; effect on the logit scale against the average of the levels."
-    header = ("condition", "level", "grade", "effect")
-    return Section("conditions", Table("Investigators and conditions", header, rows, 2, note=note))
+    return Section("conditions", _by_row("Investigators and conditions", levels, columns, note, 2))
 
 
 def _dilution(made: Leaderboard) -> Section:
@@ -248,90 +239,86 @@ def _diluted(grade: float, organisms: int) -> str:
 def _judges(made: Leaderboard) -> Section:
     if made.agreement is None:
         return Section("judges", Table("Judges", (), ()))
-    modelled = {judge.judge: judge for judge in made.summary.judges} if made.summary else {}
-    unknown = Estimate.unknown()
-    rows = tuple(
-        (
-            judge.judge,
-            str(judge.grades),
-            number(judge.mean),
-            _with_interval(modelled[judge.judge].severity if judge.judge in modelled else unknown),
-            number(judge.severity.value),
-            number(judge.repeat_exact.value),
-        )
-        for judge in made.agreement.judges
-    )
+    modelled = {judge.judge: judge.severity for judge in made.summary.judges} if made.summary else {}
+    columns: dict[str, Callable[[JudgeAgreement], str]] = {
+        "judge": lambda judge: judge.judge,
+        "grades": lambda judge: str(judge.grades),
+        "mean": lambda judge: number(judge.mean),
+        "severity": lambda judge: _with_interval(modelled.get(judge.judge, Estimate.unknown())),
+        "diff.": lambda judge: number(judge.severity.value),
+        "repeats": lambda judge: number(judge.repeat_exact.value),
+    }
     alpha = made.agreement.alpha
     said = f"{alpha.value:.2f} over {alpha.cases} findings" if not math.isnan(alpha.value) else alpha.note
     note = (
         f"Krippendorff's ordinal alpha: {said}. Severity: logit scale of the model, positive is stricter. Diff.: mean "
         "difference to the other judges on the same findings. Repeats: share of its repeats that agree."
     )
-    return Section(
-        "judges", Table("Judges", ("judge", "grades", "mean", "severity", "diff.", "repeats"), rows, note=note)
-    )
+    return Section("judges", _by_row("Judges", made.agreement.judges, columns, note))
 
 
 def _judge_pairs(made: Leaderboard) -> Section:
+    columns: dict[str, Callable[[PairAgreement], str]] = {
+        "judge": lambda pair: pair.judges[0],
+        "and": lambda pair: pair.judges[1],
+        "kappa": lambda pair: number(pair.kappa.value),
+        "findings": lambda pair: str(pair.kappa.cases),
+    }
     pairs = made.agreement.pairs if made.agreement else ()
-    rows = tuple((pair.judges[0], pair.judges[1], number(pair.kappa.value), str(pair.kappa.cases)) for pair in pairs)
     note = "Cohen's kappa with quadratic weights on the findings that both graded."
-    return Section(
-        "judge_pairs",
-        Table("Agreement of judges", ("judge", "and", "kappa", "findings"), rows, 2, note=note),
-        detail=True,
-    )
+    return Section("judge_pairs", _by_row("Agreement of judges", pairs, columns, note, 2), detail=True)
 
 
 def _calibration(made: Leaderboard) -> Section:
-    rows = tuple(
-        (
-            f"{found.low:.1f}–{found.high:.1f}",
-            number(found.confidence),
-            number(found.good.share),
-            interval(found.good.low, found.good.high),
-            str(found.findings),
-            str(found.grades),
-        )
-        for found in made.calibration
-    )
+    columns: dict[str, Callable[[ConfidenceBin], str]] = {
+        "stated": lambda found: f"{found.low:.1f}–{found.high:.1f}",
+        "mean": lambda found: number(found.confidence),
+        "share ≥4": lambda found: number(found.good.share),
+        f"{made.level:.0%} interval": lambda found: interval(found.good.low, found.good.high),
+        "findings": lambda found: str(found.findings),
+        "grades": lambda found: str(found.grades),
+    }
     note = (
         "Stated confidence of the findings against the share of their grades that are 4 or 5 (Wilson interval, "
         "grades taken for independent)."
     )
-    header = ("stated", "mean", "share ≥4", f"{made.level:.0%} interval", "findings", "grades")
-    return Section("calibration", Table("Calibration of stated confidence", header, rows, note=note))
+    return Section("calibration", _by_row("Calibration of stated confidence", made.calibration, columns, note))
 
 
 def _variance(made: Leaderboard) -> Section:
+    columns: dict[str, Callable[[VarianceShare], str]] = {
+        "term": lambda share: share.term,
+        "share": lambda share: number(share.share.mean),
+        f"{made.level:.0%} interval": lambda share: interval(share.share.low, share.share.high),
+    }
     shares = made.summary.variance if made.summary else ()
-    rows = tuple(
-        (share.term, number(share.share.mean), interval(share.share.low, share.share.high)) for share in shares
-    )
     note = "Share of a single grade's variance on the logit scale; residual is the scatter of one judge's grade."
-    header = ("term", "share", f"{made.level:.0%} interval")
-    return Section("variance", Table("Where the variance is", header, rows, note=note), detail=True)
+    return Section("variance", _by_row("Where the variance is", shares, columns, note), detail=True)
 
 
 def _stability(made: Leaderboard) -> Section:
     stability = made.stability
     if stability is None:
         return Section("stability", Table("Without single organisms", (), ()))
-    rows = tuple(
-        (one.organism, one.order[0], "same" if one.order == stability.order else "changed", number(one.agreement),
-         number(one.largest_shift))
-        for one in stability.without
-    )  # fmt: skip
+    columns: dict[str, Callable[[WithoutOrganism], str]] = {
+        "left out": lambda one: one.organism,
+        "best": lambda one: one.order[0],
+        "order": lambda one: "same" if one.order == stability.order else "changed",
+        "tau": lambda one: number(one.agreement),
+        "shift": lambda one: number(one.largest_shift),
+    }
     note = (
         f"Fitted again without each organism: the same best method in {stability.same_best:.0%}, the same order in "
         f"{stability.same_order:.0%}. Tau: Kendall's, with the order on all organisms; shift: the largest of an "
         "expected grade."
     )
-    header = ("left out", "best", "order", "tau", "shift")
-    return Section("stability", Table("Without single organisms", header, rows, 3, note=note))
+    return Section("stability", _by_row("Without single organisms", stability.without, columns, note, 3))
 
 
 _MEANS: dict[str, Callable[[MeansRow], str]] = {
+    "method": name_of,
+    "agent": lambda row: row.agent,
+    "model": lambda row: row.agent_model,
     "grade": lambda row: number(row.grade),
     "interval": lambda row: interval(row.low, row.high),
     "n": lambda row: f"{row.organisms}/{row.cases}/{row.grades}",
@@ -350,19 +337,13 @@ _MEANS_WITHOUT_MODEL: dict[str, Callable[[MeansRow], str]] = {
 def _simple(made: Leaderboard) -> Section:
     modelled = made.summary is not None
     columns = _MEANS if modelled else _MEANS | _MEANS_WITHOUT_MODEL
-    rows = tuple(
-        (name_of(row), row.agent, row.agent_model, *(cell(row) for cell in columns.values()))
-        for row in made.simple.rows
-    )
     note = (
         f"Mean grades over organisms with {made.simple.level:.0%} bootstrap intervals of each method, agent and "
         "model; n: organisms/cases/grades."
     )
     if not modelled:
         note += " Narrow, control: means over the organisms of that kind. Asked: interactions used."
-    return Section(
-        "simple", Table("Simple means", ("method", "agent", "model", *columns), rows, 3, note=note), detail=modelled
-    )
+    return Section("simple", _by_row("Simple means", made.simple.rows, columns, note, 3), detail=modelled)
 
 
 def _organisms(made: Leaderboard) -> Section:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from diffbench.views import png, sheet
-from diffbench.views.panels import HeatText, Note, Page
+from diffbench.views.panels import HeatText, Interval, Intervals, Note, Page, Stack, Stacks
 from hostile_page import HEAT, PAGE
 
 
@@ -54,3 +54,17 @@ def test_a_sheet_that_is_too_tall_is_cut(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sheet, "MOST_LINES", 20.0)
     data = png.page_png(Page("t", (), (), (Note("n", "line\n" * 200),)))
     assert struct.unpack(">II", data[16:24])[1] < 800
+
+
+def test_intervals_and_shares_are_in_proportion() -> None:
+    paper = sheet.Sheet()
+    rows = (Interval("a", 3.0, 2.0, 4.0), Interval("b", 9.0, 1.0, 5.0, hollow=True))
+    png._draw(paper, Intervals("t", "grade", rows, (1, 5)), 1)
+    (first, _, half, _), (start, _, whole, _) = paper._boxes
+    assert (half, first - start) == pytest.approx((whole / 2, whole / 4))
+    marks = [(piece.text, piece.x) for piece in paper._pieces if piece.text in {"●", "○"}]
+    assert marks == [("●", pytest.approx(start + whole / 2)), ("○", pytest.approx(start + whole))]
+    paper = sheet.Sheet()
+    png._draw(paper, Stacks("t", ("1", "2"), (Stack("a", (0.25, 0.75)),)), 1)
+    (left, _, quarter, _), (middle, _, rest, _) = paper._boxes
+    assert (rest, middle) == pytest.approx((3 * quarter, left + quarter))
