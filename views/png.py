@@ -78,7 +78,8 @@ def require_matplotlib() -> None:
     try:
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("--png needs matplotlib, which is not installed (--html needs nothing)") from error
+        told = "--png needs matplotlib, which is not installed (--html needs nothing)"
+        raise ModuleNotFoundError(told, name="matplotlib") from error
 
 
 def _draw(sheet: Sheet, panel: Panel, size: float) -> None:
