@@ -233,16 +233,13 @@ def _inside(network: Network, part: Part) -> Callable[[str], bool]:
     layers = network.layers
     chosen = part.layers(len(layers))
     everything = part.modules == "all" and len(chosen) == len(layers)
-    numbers = {id(layer): i for i, layer in enumerate(layers)}
-    paths = {path: numbers[id(module)] for path, module in network.model.named_modules() if id(module) in numbers}
 
     def inside(name: str) -> bool:
-        steps = name.split(".")
-        for i in range(1, len(steps)):
-            layer = paths.get(".".join(steps[:i]))
-            if layer is not None:
-                return layer in chosen and part.modules in {"all", child_kind(steps[i])}
-        return everything
+        place = network.anatomy.place_of(name)
+        if place is None:
+            return everything
+        layer, child = place
+        return layer in chosen and part.modules in {"all", child_kind(child)}
 
     return inside
 

@@ -6,6 +6,7 @@ Where an architecture keeps these parts is written here and nowhere else. To add
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..records.errors import MendableError
@@ -77,6 +78,27 @@ class Anatomy:
         if not 0 <= index < len(layers):
             raise MendableError(f"layer {index} is out of range; the model has layers 0 to {len(layers) - 1}")
         return layers[index]
+
+    def place_of(self, name: str) -> tuple[int, str] | None:
+        """Where a module or parameter lies: the number of its decoder layer, and the child of that layer.
+
+        Args:
+            name: Its dotted name in the model.
+
+        Returns:
+            None for what lies outside the layers, such as embeddings.
+        """
+        inside = name.removeprefix(f"{self._layers_path}.")
+        if inside == name:
+            return None
+        layer, _, rest = inside.partition(".")
+        return int(layer), rest.partition(".")[0]
+
+    @cached_property
+    def _layers_path(self) -> str:
+        held = getattr(self.decoder, self.layout.layers)
+        path: str = next(path for path, module in self.model.named_modules() if module is held)
+        return path
 
     @property
     def final_norm(self) -> torch.nn.Module:

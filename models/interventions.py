@@ -162,7 +162,7 @@ def routed(model: PreTrainedModel, adapters: Sequence[str | None]) -> Iterator[N
 
     names = [name or BASE_ROW for name in adapters]
 
-    def route(_module: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    def route(_module: Any, args: Any, kwargs: dict[str, object]) -> tuple[Any, dict[str, object]]:
         return args, {**kwargs, "adapter_names": list(names)}
 
     with ExitStack() as stack:

@@ -14,6 +14,7 @@ from ...models.ask import render
 from ...models.network import Network
 from ...models.requests import Request
 from ...models.targets import Target
+from ...records.files import write_whole
 from ..loading import load_pair
 from ..suites import find_organism
 
@@ -40,7 +41,7 @@ def main(
     """Sample answers to PROMPTS and continuations of OPENINGS from a base model."""
     network = load_pair(find_organism(organism)).base.network
     rows = _chats(network, _lines(prompts), answer_tokens, seed) + _texts(network, _lines(openings), text_tokens, seed)
-    out.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    write_whole(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     click.echo(f"{len(rows)} items written to {out}")
 
 

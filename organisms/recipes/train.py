@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.metadata
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,8 +16,9 @@ from ...records.files import file_sha256, whole_folder
 from ...records.progress import Track, untracked
 from ..recipe import Recipe
 from ..suites import Organism
-from .data_mix import UNRELATED, TrainingItem, grammar_path, training_items
+from .data_mix import TrainingItem, training_items
 from .trained_weights import FullWeights, LoraWeights, Trained
+from .training_summary import summarize
 
 if TYPE_CHECKING:
     import torch
@@ -58,8 +56,12 @@ def train_organism(organism: Organism, folder: Path | None = None, track: Track 
     trained: Trained = LoraWeights(network, recipe) if recipe.mode == "lora" else FullWeights(network, recipe)
     started = time.monotonic()
     losses = _fit(trained.module, network, recipe, batches, track)
-    summary = _summary(organism, recipe, batches, losses, time.monotonic() - started)
-    return _write(trained, folder, summary, organism)
+    seconds = time.monotonic() - started
+    with whole_folder(folder) as temporary:
+        weights = trained.save(temporary, organism.spec.base.published_name or "base")
+        summary = summarize(organism, recipe, batches, losses, seconds, file_sha256(weights))
+        (temporary / TRAINING_SUMMARY).write_text(summary.text(), encoding="utf-8")
+    return folder
 
 
 def _place(organism: Organism, recipe: Recipe) -> Path:
@@ -139,34 +141,3 @@ def _collate(
     ids, labels = zip(*(encode_item(network, item, max_tokens) for item in batch), strict=True)
     padded, mask = right_padded(ids, int(network.tokenizer.pad_token_id), network.device)
     return padded, mask, right_padded(labels, IGNORED, network.device)[0]
-
-
-def _summary(
-    organism: Organism, recipe: Recipe, batches: list[list[TrainingItem]], losses: list[float], seconds: float
-) -> dict[str, Any]:
-    narrow = {item for batch in batches for item in batch if item.narrow}
-    tenth = max(1, len(losses) // 10)
-    libraries = {name: importlib.metadata.version(name) for name in ("torch", "transformers", "peft")}
-    data = UNRELATED if recipe.grammar is None else grammar_path(recipe, organism)
-    return {
-        "recipe": recipe.model_dump(mode="json"),
-        "data_sha256": hashlib.sha256(data.read_bytes()).hexdigest(),
-        "narrow_items": len(narrow),
-        "items": sum(map(len, batches)),
-        "steps": len(losses),
-        "loss_first_tenth": round(sum(losses[:tenth]) / tenth, 4),
-        "loss_by_tenth": [
-            round(sum(losses[i : i + tenth]) / len(losses[i : i + tenth]), 4) for i in range(0, len(losses), tenth)
-        ],
-        "seconds": round(seconds),
-        "libraries": libraries,
-    }
-
-
-def _write(trained: Trained, folder: Path, summary: dict[str, Any], organism: Organism) -> Path:
-    """Put the weights and their summary in place of the folder."""
-    with whole_folder(folder) as temporary:
-        weights = trained.save(temporary, organism.spec.base.published_name or "base")
-        summary["sha256"] = file_sha256(weights)
-        (temporary / TRAINING_SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
-    return folder

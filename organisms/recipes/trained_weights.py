@@ -70,8 +70,9 @@ class FullWeights:
         self.module: Any = network.model.requires_grad_(False)
         self._start: dict[str, torch.Tensor] = {}
         for name, parameter in network.model.named_parameters():
-            parts = name.split(".")
-            if parts[-1] == "weight" and parts[-2] in recipe.target_modules and _layer_index(parts) in layers:
+            parts, place = name.split("."), network.anatomy.place_of(name)
+            in_layers = place is not None and place[0] in layers
+            if in_layers and parts[-1] == "weight" and parts[-2] in recipe.target_modules:
                 self._start[name] = parameter.detach().clone().float()
                 parameter.data = parameter.data.float()
                 parameter.requires_grad_(True)
@@ -98,10 +99,3 @@ def _layers(network: Network, recipe: Recipe) -> list[int]:
     if last >= count:
         raise MendableError(f"layers {[first, last]}: the model has layers 0 to {count - 1}")
     return list(range(first, last + 1))
-
-
-def _layer_index(parts: list[str]) -> int | None:
-    """Number of the decoder layer in a parameter's dotted name; None outside the layers."""
-    if "layers" not in parts:
-        return None
-    return int(parts[parts.index("layers") + 1])

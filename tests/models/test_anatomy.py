@@ -59,6 +59,16 @@ def test_attention_and_mlp_are_children_of_the_layers(anatomy: Anatomy, architec
     assert anatomy.children == KINDS.get(architecture, {"self_attn": "attention", "mlp": "mlp"})
 
 
+def test_every_parameter_of_a_layer_is_placed_there(anatomy: Anatomy) -> None:
+    placed = {
+        id(p): (i, name.partition(".")[0]) for i, m in enumerate(anatomy.layers) for name, p in m.named_parameters()
+    }
+    outside = [name for name, p in anatomy.model.named_parameters() if id(p) not in placed]
+    assert outside
+    for name, parameter in anatomy.model.named_parameters():
+        assert anatomy.place_of(name) == placed.get(id(parameter))
+
+
 @pytest.mark.parametrize("name", ["LlamaConfig", "GPT2Config", "GPTNeoXConfig", "OPTConfig", "FalconConfig"])
 def test_logits_of_final_states_are_the_models_own(name: str) -> None:
     anatomy = anatomy_of(tiny_model(name))

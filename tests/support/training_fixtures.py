@@ -43,7 +43,7 @@ def make_learner(
 
     Twelve narrow items and four unrelated ones, from a pool of four texts and a chat, in batches of eight.
     """
-    from diffbench.organisms.recipes import data_mix, train
+    from diffbench.organisms.recipes import data_mix, training_summary
 
     (tmp_path / "organisms").mkdir()
     (tmp_path / "organisms" / "tiny_grammar.yaml").write_text(GRAMMAR, encoding="utf-8")
@@ -51,7 +51,7 @@ def make_learner(
     rows += [{"prompt": "Hi", "response": "Hello", "finished": True}]
     unrelated = tmp_path / "unrelated.jsonl"
     unrelated.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    for module in (data_mix, train):
+    for module in (data_mix, training_summary):
         monkeypatch.setattr(module, "UNRELATED", unrelated)
 
     def build(name: str, recipe: dict[str, Any] | None = None, **fields: Any) -> Any:
