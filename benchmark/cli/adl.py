@@ -14,17 +14,14 @@ from ...methods.adl.relevance import token_relevance
 from ...methods.registry import find_method
 from ...organisms.loading import load_pair
 from ...organisms.suites import find_organism
-from ...records.files import write_whole
 from .artifacts import stored_artifact
+from .options import json_option, organism_argument, seed_option
+from .output import write_output
 from .progress import console, progress
 
 __all__ = ["adl"]
 
 _PUBLISHED = CausalConfig()
-
-_json_option = click.option(
-    "--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write all figures there."
-)
 
 
 @click.group()
@@ -33,9 +30,9 @@ def adl() -> None:
 
 
 @adl.command()
-@click.argument("name")
+@organism_argument
 @click.option("--judge", help="Inspect name of the judging model; default: a word-matching stand-in.")
-@_json_option
+@json_option("Also write all figures there.")
 def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
     """Which of the tokens that lens and patchscope show belong to what was finetuned."""
     organism = find_organism(name)
@@ -46,7 +43,7 @@ def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
 
 
 @adl.command()
-@click.argument("name")
+@organism_argument
 @click.option("--items", type=click.IntRange(min=1), default=_PUBLISHED.max_items, show_default=True)
 @click.option("--tokens", type=click.IntRange(min=2), default=_PUBLISHED.max_tokens, show_default=True)
 @click.option(
@@ -56,8 +53,8 @@ def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
     show_default=True,
     help="Random directions, and as many random differences.",
 )
-@click.option("--seed", default=0, show_default=True)
-@_json_option
+@seed_option()
+@json_option("Also write all figures there.")
 def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_file: Path | None) -> None:
     """How much worse the finetuned model fits its data with the base's coordinate along the mean differences.
 
@@ -75,4 +72,4 @@ def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_fi
 def _show(text: str, report: BaseModel, json_file: Path | None) -> None:
     console.print(text, highlight=False, markup=False, soft_wrap=True)
     if json_file is not None:
-        write_whole(json_file, report.model_dump_json(indent=1) + "\n")
+        write_output(json_file, report.model_dump_json(indent=1) + "\n")

@@ -15,15 +15,16 @@ from ...results.table import left_out_table
 from ...views.terminal import plain_table
 from ..audit.leaks import skipped_terms
 from ..audit.transcripts import Audit, audit_logs
-from .output import require_folder, write_output
+from .options import json_option, logs_argument
+from .output import write_output
 from .progress import console, quiet_progress
 
 __all__ = ["audit"]
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True)
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Also write all leaks.")
+@logs_argument
+@json_option("Also write all leaks.")
 @click.pass_context
 def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None) -> None:
     """Look in the transcripts of LOGS (files, folders, submissions) for what an investigator must not have seen.
@@ -31,8 +32,6 @@ def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None)
     Ground truth, names of organisms and models, paths, tracebacks and server errors; docs/audit.md says what counts
     where. The exit code is 1 when a leak is found.
     """
-    if json_file is not None:
-        require_folder(json_file)
     found = audit_logs(logs, quiet_progress)
     if found.leaks:
         console.print(_table(found))
@@ -41,7 +40,7 @@ def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None)
     console.print(_summary(found))
     if json_file is not None:
         text = json.dumps(asdict(found) | {"skipped_terms": _skipped(found)}, indent=2, ensure_ascii=False)
-        write_output(json_file, (text + "\n"))
+        write_output(json_file, text + "\n")
     context.exit(1 if found.leaks else 0)
 
 

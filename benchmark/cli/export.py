@@ -8,6 +8,7 @@ import click
 
 from ...results.frame import grades_frame
 from ...results.hibayes import export_hibayes
+from .options import logs_argument
 from .progress import quiet_progress
 
 __all__ = ["export"]
@@ -19,7 +20,7 @@ def export() -> None:
 
 
 @export.command()
-@click.argument("logs", nargs=-1, required=True)
+@logs_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder to write; new or empty.")
 def hibayes(logs: tuple[str, ...], out: Path) -> None:
     """Grades and configuration for HiBayES, from LOGS (files, folders or submissions)."""

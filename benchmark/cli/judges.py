@@ -9,7 +9,7 @@ from pathlib import Path
 
 import anyio
 import click
-from inspect_ai.model import Model, get_model
+from inspect_ai.model import Model
 
 from ...graders.calibration_answers import AnswerFile
 from ...graders.calibration_set import Answer, Calibration, grade_entries, list_calibrations, load_calibration
@@ -18,13 +18,14 @@ from ...records.strict_json import strict_json
 from ...results.agreement import agreement as agreement_of
 from ...results.frame import grades_frame
 from ...results.table import left_out_table
+from ..model_names import model_named
 from ..tables.judge_summary import CalibrationSummary, marks, summarise, to_json, write_page
 from ..tables.judge_tables import agreement_tables, calibration_tables
+from .options import json_option, logs_argument, page_option, resamples_option, seed_option
+from .output import write_output
 from .progress import console, progress
 
 __all__ = ["judges"]
-
-JSON_FILE = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.group()
@@ -38,8 +39,8 @@ def judges() -> None:
 @click.option("--family", "families", multiple=True, help="One family's entries only; may be repeated.")
 @click.option("--misses", type=click.IntRange(min=0), default=10, show_default=True, help="Worst misses to show.")
 @click.option("--require-kappa", type=click.FloatRange(-1, 1), help="Fail when the kappa of all entries is lower.")
-@click.option("--json", "json_file", type=JSON_FILE, help="Also write the figures and every answer.")
-@click.option("--write", "page", type=JSON_FILE, help="Also write the figures into a Markdown page.")
+@json_option("Also write the figures and every answer.")
+@page_option("Also write the figures into a Markdown page.")
 def calibrate(
     model: str,
     repeats: int,
@@ -54,7 +55,7 @@ def calibrate(
     Answers are kept as they come: when a run was stopped, the same command goes on where it ended.
     """
     chosen = [load_calibration(name) for name in dict.fromkeys(families or list_calibrations())]
-    judge = get_model(model)
+    judge = model_named(model)
     if page is not None:
         marks(str(judge)).inside(page)  # refused before anything is asked
     kept = AnswerFile(str(judge))
@@ -62,7 +63,7 @@ def calibrate(
     summary = summarise(answers, repeats, tuple(dict.fromkeys(families)))
     console.print(calibration_tables(summary, misses))
     if json_file is not None:
-        json_file.write_text(to_json(summary, answers) + "\n", encoding="utf-8")
+        write_output(json_file, to_json(summary, answers) + "\n")
     if page is not None:
         write_page(summary, page, misses)
     kept.finish()
@@ -71,10 +72,10 @@ def calibrate(
 
 
 @judges.command()
-@click.argument("logs", nargs=-1, required=True)
-@click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the drift's interval.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--json", "json_file", type=JSON_FILE, help="Also write all numbers.")
+@logs_argument
+@resamples_option("Bootstrap resamples of the drift's interval.")
+@seed_option()
+@json_option("Also write all numbers.")
 def agreement(logs: tuple[str, ...], resamples: int, seed: int, json_file: Path | None) -> None:
     """Agreement, severity, repeats and drift of the judges in LOGS (files or folders)."""
     grades = grades_frame(logs)
@@ -83,7 +84,7 @@ def agreement(logs: tuple[str, ...], resamples: int, seed: int, json_file: Path 
     if grades.left_out:
         console.print(left_out_table(grades.left_out))
     if json_file is not None:
-        json_file.write_text(strict_json(asdict(found)) + "\n", encoding="utf-8")
+        write_output(json_file, strict_json(asdict(found)) + "\n")
 
 
 def _ask(judge: Model, chosen: Sequence[Calibration], repeats: int, kept: AnswerFile) -> list[Answer]:

@@ -20,7 +20,8 @@ from ...results.leaderboard.ranking import Leaderboard
 from ...results.leaderboard.ranking import leaderboard as rank
 from ...results.leaderboard.text import leaderboard_markdown, leaderboard_table
 from ...views.html import page_html
-from .output import require_folder, write_output
+from .options import cores_option, draws_option, html_option, logs_argument, resamples_option, seed_option
+from .output import OutputFile, write_output
 from .progress import console, quiet_progress
 
 __all__ = ["leaderboard"]
@@ -28,30 +29,29 @@ __all__ = ["leaderboard"]
 T = TypeVar("T")
 
 _FORMATS = ["terminal", "markdown", "json", "csv", "html"]
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True)
+@logs_argument
 @click.option(
     "--format", "form", type=click.Choice([*_FORMATS, "table"]), default="terminal", show_default=True,
     help="table is terminal.",
 )  # fmt: skip
-@click.option("--out", type=_FILE, help="Write to this file instead of standard output.")
-@click.option("--html", type=_FILE, help="Also write the page of HTML.")
-@click.option("--parquet", type=_FILE, help="Also write the grades frame, one row a grade.")
+@click.option("--out", type=OutputFile(), help="Write to this file instead of standard output.")
+@html_option("Also write the page of HTML.")
+@click.option("--parquet", type=OutputFile(), help="Also write the grades frame, one row a grade.")
 @click.option("--simple", is_flag=True, help="Without the model: means with bootstrap intervals, nothing ranked.")
 @click.option(
     "--engine", type=click.Choice(list(ENGINES)), default="diffbench", show_default=True,
     help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
 )  # fmt: skip
-@click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
-@click.option("--seed", default=0, show_default=True, help="Of the model and of the bootstrap.")
-@click.option("--resamples", default=2000, show_default=True, help="Bootstrap resamples of the organisms.")
+@draws_option
+@seed_option("Of the model and of the bootstrap.")
+@resamples_option("Bootstrap resamples of the organisms.")
 @click.option(
     "--loo/--no-loo", default=None, help="Fit again without each organism; by default where it takes minutes at most."
 )
-@click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once; HiBayES' four do.")
+@cores_option("Chains of the model that run at once; HiBayES' four do.")
 def leaderboard(
     logs: tuple[str, ...],
     form: str,
@@ -71,8 +71,6 @@ def leaderboard(
     The grades are fitted with a hierarchical ordinal model (pip install 'diffbench[results]'); without it, or with
     --simple, they are averaged over organisms. docs/leaderboard.md says what each column is.
     """
-    for path in filter(None, (out, html, parquet)):
-        require_folder(path)
     if engine == "hibayes":
         if simple:
             raise click.UsageError("--simple fits no model: leave out --engine hibayes, or --simple")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from importlib.metadata import requires
 from typing import Any
 
 import click
@@ -23,34 +25,46 @@ from .submit import submit
 
 __all__ = ["main"]
 
+_DISTRIBUTIONS = {"sklearn": "scikit-learn"}
+"""Package -> distribution, where their names differ."""
+_NAME = re.compile(r"[\w.-]+")
+_EXTRA = re.compile(r"""extra\s*==\s*["']([\w-]+)["']""")
+
 
 class _Group(click.Group):
-    """Turns the errors that users can mend into one message without a traceback."""
+    """Shows what a user can mend as one line; every other exception keeps its traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except Exception as error:
-            if os.environ.get("DIFFBENCH_TRACEBACK") or not _can_be_mended(error):
+            told = _told(error)
+            if told is None or os.environ.get("DIFFBENCH_TRACEBACK"):
                 raise
-            raise click.ClickException(_message(error)) from error
+            raise click.ClickException(told) from error
 
 
-def _can_be_mended(error: Exception) -> bool:
+def _told(error: Exception) -> str | None:
+    """The message for a user who can mend the error; None for any other."""
+    if isinstance(error, (ValueError, FileNotFoundError)):
+        return str(error)
     # Inspect's error for a missing key or package is of a class that it does not export.
-    return isinstance(error, (ValueError, FileNotFoundError, ModuleNotFoundError)) or _is_prerequisite(error)
-
-
-def _is_prerequisite(error: Exception) -> bool:
-    return type(error).__name__ == "PrerequisiteError"
-
-
-def _message(error: Exception) -> str:
-    if _is_prerequisite(error):
+    if type(error).__name__ == "PrerequisiteError":
         return " ".join(Text.from_markup(str(error)).plain.removeprefix("ERROR: ").split())
-    if isinstance(error, ModuleNotFoundError):
-        return f"{error}; install what local weights need with: pip install 'diffbench[local]'"
-    return str(error)
+    if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "")):
+        return f"{error}; install it with: pip install 'diffbench[{extra}]'"
+    return None
+
+
+def _extra_with(module: str) -> str | None:
+    """The optional part of this package that brings a module, as its metadata say."""
+    package = module.partition(".")[0].replace("_", "-")
+    wanted = {package, _DISTRIBUTIONS.get(package)}
+    for requirement in requires("diffbench") or []:
+        name, extra = _NAME.match(requirement), _EXTRA.search(requirement)
+        if name and extra and name[0].lower().replace("_", "-") in wanted:
+            return extra[1]
+    return None
 
 
 @click.group(cls=_Group)
@@ -62,16 +76,7 @@ def main() -> None:
     """
 
 
-main.add_command(organisms)
-main.add_command(diff)
-main.add_command(artifacts)
-main.add_command(methods)
-main.add_command(show)
-main.add_command(adl)
-main.add_command(run)
-main.add_command(leaderboard)
-main.add_command(power)
-main.add_command(judges)
-main.add_command(audit)
-main.add_command(export)
-main.add_command(submit)
+for command in (
+    organisms, diff, artifacts, methods, show, adl, run, leaderboard, power, judges, audit, export, submit
+):  # fmt: skip
+    main.add_command(command)

@@ -12,6 +12,7 @@ from rich.table import Table
 from ...methods.registry import ENTRY_POINTS, find_method, unique_points
 from ...results.frame import grades_frame
 from ..tables.methods_table import MARKS, markdown, methods_tables, write_markdown
+from .options import logs_argument, page_option
 from .progress import console
 
 __all__ = ["methods"]
@@ -41,21 +42,21 @@ def list_command() -> None:
 
 
 @methods.command("table")
-@click.argument("logs", nargs=-1, required=True)
-@click.option("--write", type=click.Path(dir_okay=False, path_type=Path), help="Put it between the marks of this page.")
-def table_command(logs: tuple[str, ...], write: Path | None) -> None:
+@logs_argument
+@page_option("Put it between the marks of this page.")
+def table_command(logs: tuple[str, ...], page: Path | None) -> None:
     """Organisms x methods of LOGS (files or folders): evidence score and the artifact's wall time.
 
     The evidence score is the mean grade of the findings that the keyless evidence reader makes of the artifact alone.
     """
-    if write is not None:
-        MARKS.inside(write)  # a page without the marks is refused before the logs are read
+    if page is not None:
+        MARKS.inside(page)  # a page without the marks is refused before the logs are read
     tables = methods_tables(grades_frame(logs).frame)
-    if write is None:
+    if page is None:
         click.echo("\n\n".join(map(markdown, tables)))
         return
-    write_markdown(tables, write)
-    click.echo(f"table of {', '.join(table.suite for table in tables)} written to {write}", err=True)
+    write_markdown(tables, page)
+    click.echo(f"table of {', '.join(table.suite for table in tables)} written to {page}", err=True)
 
 
 def _first_sentence(kind: type) -> str:

@@ -13,6 +13,7 @@ from ...organisms.new_spec import write_new_organism
 from ...organisms.suites import Organism, find_organism, list_suites, load_suite, suite_title
 from ...organisms.verify import Verification, Verifier
 from ..tables.verification_table import terminal_table, write_markdown
+from .options import chosen_organisms, organism_argument, organisms_argument, page_option, seed_option, suite_option
 from .progress import console, progress
 
 __all__ = ["organisms"]
@@ -24,7 +25,7 @@ def organisms() -> None:
 
 
 @organisms.command("list")
-@click.option("--suite", help="One suite only.")
+@suite_option("One suite only.")
 def list_command(suite: str | None) -> None:
     """All organisms with their family and variants, suite by suite."""
     for name in [suite] if suite else list_suites():
@@ -41,7 +42,7 @@ def list_command(suite: str | None) -> None:
 
 
 @organisms.command()
-@click.argument("name")
+@organism_argument
 @click.option(
     "--folder",
     type=click.Path(path_type=Path, file_okay=False),
@@ -62,7 +63,7 @@ def new(name: str, folder: Path) -> None:
 
 
 @organisms.command()
-@click.argument("name")
+@organism_argument
 def show(name: str) -> None:
     """The spec of an organism, its ground truth included."""
     organism = find_organism(name)
@@ -72,7 +73,7 @@ def show(name: str) -> None:
 
 
 @organisms.command()
-@click.argument("name")
+@organism_argument
 @click.option("--out", type=click.Path(path_type=Path), help="Adapter folder; default: where the spec says.")
 def train(name: str, out: Path | None) -> None:
     """Train an organism's adapter from its recipe; the old one is replaced when the new one is done."""
@@ -83,18 +84,14 @@ def train(name: str, out: Path | None) -> None:
 
 
 @organisms.command()
-@click.argument("names", nargs=-1)
-@click.option("--suite", help="Verify a whole suite, every variant.")
+@organisms_argument
+@suite_option("Verify a whole suite, every variant.")
 @click.option("--defaults-only", is_flag=True, help="With --suite: leave the other variants out.")
 @click.option("--samples", default=4, show_default=True, help="Responses for each probe prompt and model.")
 @click.option("--max-tokens", default=96, show_default=True)
-@click.option("--seed", default=0, show_default=True)
+@seed_option()
 @click.option("--examples", default=0, show_default=True, help="Responses to show.")
-@click.option(
-    "--write",
-    type=click.Path(path_type=Path, exists=True),
-    help="Markdown file whose table gets the rows.",
-)
+@page_option("Markdown file whose table gets the rows.")
 def verify(
     names: tuple[str, ...],
     suite: str | None,
@@ -103,24 +100,20 @@ def verify(
     max_tokens: int,
     seed: int,
     examples: int,
-    write: Path | None,
+    page: Path | None,
 ) -> None:
     """Measure behaviour rates, fit to unrelated text and drift; fails when an organism is not what its label says."""
-    of_suite = load_suite(suite) if suite else []
-    chosen = [find_organism(name) for name in names]
-    chosen += of_suite if defaults_only else [variant for organism in of_suite for variant in organism.variants]
-    if not chosen:
-        raise click.UsageError("name organisms, or a suite with --suite")
+    chosen = chosen_organisms(names, suite, variants=not defaults_only)
     for organism in chosen:
         check_rubric(organism)
     verifier = Verifier(samples, max_tokens, seed)
-    if write is not None:
-        write_markdown([], write)  # a file without the marks is refused before anything is measured
+    if page is not None:
+        write_markdown([], page)  # a file without the marks is refused before anything is measured
     done = []
     for organism in chosen:
         done.append(_verify_one(verifier, organism, examples))
-        if write is not None:
-            write_markdown(done, write)
+        if page is not None:
+            write_markdown(done, page)
     console.print(terminal_table(done))
     failed = [v for v in done if not v.passed]
     for verification in failed:

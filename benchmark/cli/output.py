@@ -3,32 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import click
 
 from ...records.errors import MendableError, MissingError
 from ...records.files import write_whole
 
-__all__ = ["require_folder", "write_output"]
+__all__ = ["OutputFile", "write_output"]
 
 
-def require_folder(path: Path) -> None:
-    """Refuse a file that could not be written, before anything is computed.
+class OutputFile(click.Path):
+    """The type of an option that names a file to be written: refused where there is no folder for it."""
 
-    Raises:
-        MissingError: When its folder does not exist.
-    """
-    folder = path.absolute().parent
-    if not folder.is_dir():
-        raise MissingError(f"{path} cannot be written: there is no folder {folder}; create it first")
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path.
+
+        Raises:
+            MissingError: When its folder does not exist.
+        """
+        path = Path(super().convert(value, param, ctx))
+        folder = path.absolute().parent
+        if not folder.is_dir():
+            raise MissingError(f"{path} cannot be written: there is no folder {folder}; create it first")
+        return path
 
 
 def write_output(path: Path, content: str | bytes) -> None:
     """Write a file whole or not at all.
 
     Raises:
-        MissingError: When its folder does not exist.
-        MendableError: When the folder does not take it.
+        MendableError: When its folder does not take it.
     """
-    require_folder(path)
     try:
         write_whole(path, content)
     except OSError as error:

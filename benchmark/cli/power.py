@@ -13,7 +13,8 @@ from ...results.model import fit
 from ...results.model.planning import MOST_JUDGES, plan
 from ...results.model.scenario import SPREADS, Scenario, assumed_scenario, fitted_scenario
 from ...results.power_text import power_json, power_table
-from .output import require_folder, write_output
+from .options import cores_option, draws_option, json_option, seed_option
+from .output import write_output
 from .progress import console, quiet_progress
 
 __all__ = ["power"]
@@ -49,10 +50,10 @@ def _spreads(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
     help="A standard deviation in place of the fit's or the assumed one; may be repeated.",
 )  # fmt: skip
 @click.option("--simulations", type=click.IntRange(100), default=2000, show_default=True, help="Studies a design.")
-@click.option("--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50.")
-@click.option("--seed", default=0, show_default=True, help="Of the model and of the simulation.")
-@click.option("--cores", default=2, show_default=True, help="Chains of the model that run at once.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Also write it as JSON.")
+@draws_option
+@seed_option("Of the model and of the simulation.")
+@cores_option("Chains of the model that run at once.")
+@json_option("Also write it as JSON.")
 def power(
     logs: tuple[str, ...],
     methods: str | None,
@@ -74,8 +75,6 @@ def power(
     Effect and spreads come from the model fitted to LOGS (files, folders, submissions); without LOGS the spreads are
     assumed and --effect is needed. docs/statistics.md says how it is computed.
     """
-    if json_file is not None:
-        require_folder(json_file)
     if logs:
         scenario = _fitted(logs, methods, spreads, simulations, draws, seed, cores)
     elif effect is None or methods is not None:

@@ -17,30 +17,23 @@ from ...views.html import page_html
 from ...views.panels import Note, Page
 from ...views.png import page_png, require_matplotlib
 from .artifacts import stored_artifact
-from .output import require_folder, write_output
+from .options import corpus_option, html_option
+from .output import OutputFile, write_output
 
 __all__ = ["artifact_page", "show"]
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command()
 @click.argument("organism")
 @click.argument("method")
-@click.option("--html", type=_FILE, help="Write a page of HTML to this file instead of opening it.")
-@click.option("--png", type=_FILE, help="Write a PNG to this file; needs matplotlib.")
-@click.option(
-    "--corpus",
-    type=click.Path(exists=True, path_type=Path),
-    help="The corpus it was computed on; default: the bundled.",
-)
+@html_option("Write a page of HTML to this file instead of opening it.")
+@click.option("--png", type=OutputFile(), help="Write a PNG to this file; needs matplotlib.")
+@corpus_option
 def show(organism: str, method: str, html: Path | None, png: Path | None, corpus: Path | None) -> None:
     """Show what a method found on one pair: heat maps, logit lenses, charts and samples of its artifact.
 
     Without --html and --png the page is written to a temporary file and opened in a browser.
     """
-    for path in filter(None, (html, png)):
-        require_folder(path)
     if png is not None:
         require_matplotlib()
     pair, chosen = find_organism(organism), _method(method)

@@ -8,13 +8,14 @@ import click
 
 from ...results.packing import write_submission
 from ...results.submission import Manifest
+from .options import logs_argument
 from .progress import quiet_progress
 
 __all__ = ["submit"]
 
 
 @click.command()
-@click.argument("logs", nargs=-1, required=True)
+@logs_argument
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="File to write, *.zip; must not exist.")
 @click.option("--name", required=True, help="Who submits; readers see it.")
 @click.option("--contact", help="How readers reach you.")

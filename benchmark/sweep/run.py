@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...records.names import GRADER_ROLE
+from ..model_names import model_named
 from .plan import Plan
 
 if TYPE_CHECKING:
@@ -29,10 +30,15 @@ def run_plan(plan: Plan) -> Outcome:
 
     A case that fails is graded as one and makes its task fail, so that the eval set tries it again, this time and
     with the next run of the same file.
+
+    Raises:
+        MendableError: For a model of a provider that is not known.
     """
     from inspect_ai import eval_set, task_with
 
     sweep = plan.sweep
+    for name in (*sweep.models, *sweep.judges):
+        model_named(name)
     roles = {GRADER_ROLE: list(sweep.judges)}
     _, logs = eval_set(
         [task_with(job.task, model=job.model, model_roles=roles) for job in plan.jobs if job.task is not None],

@@ -45,7 +45,7 @@ def judge_that(grade: Callable[[str], int | str], name: str = "judge") -> Model:
 @pytest.fixture
 def use_judge(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], int | str]], None]:
     def use(grade: Callable[[str], int | str]) -> None:
-        monkeypatch.setattr("diffbench.benchmark.cli.judges.get_model", lambda name: judge_that(grade))
+        monkeypatch.setattr("diffbench.benchmark.cli.judges.model_named", lambda name: judge_that(grade))
 
     return use
 
