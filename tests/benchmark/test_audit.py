@@ -240,7 +240,7 @@ def test_words_of_every_prompt_are_not_looked_for_and_named(command: Callable[..
 
 
 def test_a_run_with_real_artifacts_is_clean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffbench.benchmark.cases.require_weights", lambda organism: None)
+    monkeypatch.setattr("diffbench.organisms.suites.Organism.require_weights", lambda organism: None)
 
     def reply(messages: Any, tools: Any, choice: Any, config: GenerateConfig) -> ModelOutput:
         output = ModelOutput.from_content("mockllm", "Use frozen butter, and serve it warm.")

@@ -105,7 +105,7 @@ def only_sample(log: EvalLog) -> EvalSample:
 
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffbench.benchmark.cases.require_weights", lambda organism: None)
+    monkeypatch.setattr("diffbench.organisms.suites.Organism.require_weights", lambda organism: None)
 
 
 def grades(sample: EvalSample) -> list[int]:

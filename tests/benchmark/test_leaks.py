@@ -84,7 +84,7 @@ def available() -> Iterator[tuple[Organism, str]]:
 @pytest.fixture(autouse=True)
 def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """The targets are mock models, so the pairs' weights need not be there."""
-    monkeypatch.setattr("diffbench.benchmark.cases.require_weights", lambda organism: None)
+    monkeypatch.setattr("diffbench.organisms.suites.Organism.require_weights", lambda organism: None)
 
 
 def test_the_scan_finds_what_it_looks_for() -> None:
