@@ -39,8 +39,6 @@ ALLOWED: dict[str, tuple[str, ...]] = {
     "results": ("records", "views", "organisms"),
     "benchmark": ROOMS,
 }
-# Modules that are still to move to the room they belong to.
-TO_MOVE = {"views/show/page.py"}
 HEAVY = ("torch", "transformers", "jax", "peft", "numba", "nutpie", "arviz")
 # Modules of tensor code, imported only by functions that compute.
 TENSOR_MODULES = {
@@ -107,7 +105,6 @@ def test_imports_only_run_down_the_list_of_permissions(room: str) -> None:
     wrong = [
         f"{path.relative_to(ROOT)}:{line} imports {name}"
         for path in modules_of(room)
-        if str(path.relative_to(ROOT)) not in TO_MOVE
         for line, name in imported(path)
         if name.split(".")[0] == "diffbench" and not permitted(room, name)
     ]
