@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Leaderboard", "LeaderboardRow", "Observed", "contenders", "leaderboard"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
+_NOT_ASKED_FOR = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
 
 
 @dataclass(frozen=True)
@@ -152,11 +153,8 @@ def leaderboard(
     frame = check_frame(frame)
     simple = simple_means(frame, resamples=resamples, seed=seed)
     ranked_on, notes = contenders(frame)
-    fitted = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
-    if model:
-        fitted = run_model(ranked_on, draws, seed, loo, track, cores, engine)
-    found = fitted.fit
-    findings = findings_of(ranked_on)
+    fitted = run_model(ranked_on, draws, seed, loo, track, cores, engine) if model else _NOT_ASKED_FOR
+    found, findings = fitted.fit, findings_of(ranked_on)
     rows = _rows(ranked_on, findings, findings_of(frame), found.summary if found else None, resamples, seed)
     run = ModelRun.of(found) if found else None
     told = (*notes, *fitted.notes, *_notes(rows, run, found is not None, findings))

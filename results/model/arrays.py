@@ -13,9 +13,18 @@ import numpy as np
 from .design import GRADES, Design
 from .terms import Floats, Ints, Term, sum_to_zero
 
-__all__ = ["DensityArrays", "GradeArrays", "NodeArrays", "TermArrays", "checked", "density_arrays", "nodes_for"]
+__all__ = [
+    "BLOCK",
+    "DensityArrays",
+    "GradeArrays",
+    "NodeArrays",
+    "TermArrays",
+    "checked",
+    "density_arrays",
+    "nodes_for",
+]
 
-_VECTOR = 8
+BLOCK = 8
 """The number of nodes is a multiple of it, so that loops over nodes are whole vectors of the processor."""
 _MOST_NODES = 64
 
@@ -102,7 +111,7 @@ def nodes_for(design: Design, sd_run: float) -> int:
     """
     most = int(np.diff(design.pattern_start).max())
     nodes = 8 if most <= 6 else 12 if most <= 16 else 20
-    return min(_MOST_NODES, _VECTOR * math.ceil(nodes * max(1.0, sd_run) ** 2 / _VECTOR))
+    return min(_MOST_NODES, BLOCK * math.ceil(nodes * max(1.0, sd_run) ** 2 / BLOCK))
 
 
 def _term_arrays(terms: tuple[Term, ...], sd_scales: Floats) -> TermArrays:
@@ -162,6 +171,8 @@ def checked(arrays: DensityArrays) -> DensityArrays:
     _starts("basis_start", terms.basis_start, levels, len(terms.basis_column))
     _starts("pattern_start", grades.pattern_start, len(grades.pattern_count), len(grades.codes))
     _starts("cell_start", grades.cell_start, len(grades.cell_levels), len(grades.pattern_count))
+    if len(arrays.nodes.at) % BLOCK:
+        raise IndexError(f"there are {len(arrays.nodes.at)} nodes; their number must be a multiple of {BLOCK}")
     for name, found, wanted in (
         ("sd_of_term", terms.sd_of_term.shape, (number,)),
         ("basis_value", terms.basis_value.shape, terms.basis_column.shape),

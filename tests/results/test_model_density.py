@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
-from diffbench.results.model.arrays import checked, density_arrays, nodes_for
+from diffbench.results.model.arrays import NodeArrays, checked, density_arrays, nodes_for
 from diffbench.results.model.design import GRADES, Design, design_of
 from diffbench.results.model.layout import Layout
 from diffbench.results.model.sampler import compiled_density
@@ -252,6 +252,7 @@ BROKEN = {
     "basis_column": lambda a: a._replace(terms=a.terms._replace(basis_column=a.terms.basis_column - 1)),
     "basis_start": lambda a: a._replace(terms=a.terms._replace(basis_start=a.terms.basis_start + 1)),
     "sd_of_term": lambda a: a._replace(terms=a.terms._replace(sd_of_term=a.terms.sd_of_term + 9)),
+    "7 nodes": lambda a: a._replace(nodes=NodeArrays(*(part[:-1] for part in a.nodes))),
     "node weights": lambda a: a._replace(nodes=a.nodes._replace(weight=a.nodes.weight[:-1])),
 }
 
