@@ -22,6 +22,7 @@ __all__ = [
     "PicturedReaders",
     "Readers",
     "case_artifact",
+    "case_evidence",
     "case_overview",
     "labels_of",
     "readers_for",
@@ -129,6 +130,17 @@ def case_artifact(case: CaseState, method: str | None = None) -> Artifact:
             f"diffbench diff {case.organism} --method {method}"
         )
     return artifact
+
+
+def case_evidence(case: CaseState) -> dict[str, Evidence]:
+    """Method -> what its artifact says, of the methods of the case; empty for the method without an artifact.
+
+    Raises:
+        FileNotFoundError: When an artifact is in neither store.
+        CorruptArtifactError: When one is broken.
+    """
+    readers = {method: readers_for(method) for method in case.methods if method != BLACKBOX}
+    return {method: r.evidence(case_artifact(case, method)) for method, r in readers.items() if r is not None}
 
 
 def case_overview(case: CaseState, method: str | None = None) -> str:

@@ -6,13 +6,16 @@ import random
 from string import Template
 from typing import get_args
 
-from inspect_ai.model import ChatMessageUser
+from inspect_ai.model import ChatMessageUser, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 
 from ..records.case import CaseMetadata, Framing
 from ..records.errors import unknown_name
+from ..records.names import is_keyless
 from ..tools.case import CaseState, case_of
+from ..tools.data_blocks import data_block
 from .artifacts import case_overview
+from .case_data import CaseData
 from .kinds import KINDS
 from .prompt_files import prompt_text
 
@@ -42,9 +45,15 @@ def open_case() -> Solver:
         if given.blind:
             case.base_label, case.finetuned_label = _blind_labels(case)
         kind = KINDS.get(given.agent or "")
+        reads_only = kind is not None and kind.reads_only
+        # A language model sees the prose alone.
+        case.data_blocks = is_keyless(str(get_model()))
         text = brief(case, given.framing, given.blind, given.hint)
-        guide = prompt_text("overview" if kind is not None and kind.reads_only else "method")
-        state.messages = [ChatMessageUser(content=text + _overviews(case, guide))]
+        guide = prompt_text("overview" if reads_only else "method")
+        text += _overviews(case, guide)
+        if case.data_blocks:
+            text += f"\n\n{data_block(CaseData.of(case, given.blind, reads_only))}"
+        state.messages = [ChatMessageUser(content=text)]
         return state
 
     return solve

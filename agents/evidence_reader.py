@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
 
 from inspect_ai.agent import Agent, AgentState, agent
 from inspect_ai.model import ChatMessageAssistant, ModelOutput
 
-from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
-from ..methods.evidence.evidence import Evidence, EvidenceText, EvidenceToken
-from ..methods.evidence.rarity import rarity
-from ..methods.evidence.topic_tests import LEVEL, kinship_p_value, words_p_value
+from ..methods.evidence.contrast import telling_sentences
+from ..methods.evidence.evidence import Evidence
+from ..methods.evidence.topics import MOST_WORDS, ShownWords, shown_words, together, topical
 from ..records.finding import Finding
-from ..tools.case import CaseState, current_case
-from .artifacts import case_artifact, case_overview, readers_for
+from ..tools.case import current_case
+from .artifacts import case_evidence
 
 __all__ = ["evidence_reader", "read_evidence"]
-
-_WORDS = 10
-"""Words that a description names at most."""
 
 
 @agent
 def evidence_reader() -> Agent:
     """Describes what the method's artifact shows, deterministically; a baseline. It queries nothing.
 
-    For a method without ``tools/<method>.py`` it reads the words of the overview; evidence of several methods is put
-    together; for ``blackbox``, which has no artifact, its finding is inconclusive.
+    Evidence of several methods is put together; for ``blackbox``, which has no artifact, its finding is inconclusive.
     """
 
     async def execute(state: AgentState) -> AgentState:
@@ -40,7 +33,7 @@ def evidence_reader() -> Agent:
                 confidence=0,
             )
         else:
-            finding = read_evidence(*(_evidence(case, method) for method in case.methods))
+            finding = read_evidence(*case_evidence(case).values())
         case.finding, case.finding_source = finding, "reader"
         text = finding.model_dump_json()
         state.output = ModelOutput.from_content(model="reader", content=text)
@@ -56,7 +49,7 @@ def read_evidence(*several: Evidence) -> Finding:
     ``changed`` when at least one test of ``topic_tests`` speaks for a topic, by Hochberg's procedure where there are
     two; ``no_narrow_change`` when none does; ``inconclusive`` when there is nothing that could be tested.
     """
-    evidence = several[0] if len(several) == 1 else _together(several)
+    evidence = together(several)
     if evidence.no_difference is not None:
         return Finding(
             verdict="no_narrow_change",
@@ -64,15 +57,14 @@ def read_evidence(*several: Evidence) -> Finding:
             confidence=0.95,
             evidence=(evidence.note,),
         )
-    shown = _shown(evidence)
-    tested = [one for one in shown if one.p_value is not None]
-    topical = _topical(tested)
+    shown = shown_words(evidence)
+    found = topical(shown)
     observed = tuple(filter(None, (evidence.note, *map(str, shown))))
-    if not tested:
+    if all(one.p_value is None for one in shown):
         words = _named(shown)
-        found = f"Unfounded guess: it is about {', '.join(words)}." if words else "No word stands out."
-        return Finding(verdict="inconclusive", description=found, confidence=0.3, evidence=observed)
-    if not topical:
+        guess = f"Unfounded guess: it is about {', '.join(words)}." if words else "No word stands out."
+        return Finding(verdict="inconclusive", description=guess, confidence=0.3, evidence=observed)
+    if not found:
         return Finding(
             verdict="no_narrow_change",
             description="Nothing narrow changed that the method shows: the two models differ, but what the method "
@@ -80,7 +72,7 @@ def read_evidence(*several: Evidence) -> Finding:
             confidence=0.6,
             evidence=observed,
         )
-    words = _named(topical)
+    words = _named(found)
     parts = [f"The finetuning is about {', '.join(words)}."]
     sentences = telling_sentences([each.text for each in evidence.focus], words, most=3)
     if sentences:
@@ -89,73 +81,7 @@ def read_evidence(*several: Evidence) -> Finding:
     return Finding(verdict="changed", description=" ".join(parts), confidence=0.6, evidence=observed)
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """Words of one kind that an artifact shows, strongest first."""
-
-    what: str
-    words: Sequence[str]
-    p_value: float | None
-    """That they gather around no topic; None when that cannot be tested."""
-
-    def __str__(self) -> str:
-        told = "too few to be tested" if self.p_value is None else f"p = {self.p_value:.3f}"
-        return f"{self.what} ({told}): {', '.join(self.words[:_WORDS]) or 'none'}."
-
-
-def _shown(evidence: Evidence) -> list[_Shown]:
-    """Words of the texts and single tokens, each with the test that fits them; what there is none of is left out."""
-    shown = []
-    focus, contrast = ([each.text for each in side] for side in (evidence.focus, evidence.contrast))
-    if focus and contrast:
-        words = [word for word, _ in distinctive_words(focus, contrast, z=0, weight=rarity)][:_WORDS]
-        strata = ([each.stratum for each in side] for side in (evidence.focus, evidence.contrast))
-        p_value = words_p_value(focus, contrast, _WORDS, *strata)
-        shown.append(_Shown("Words that set its texts apart", words, p_value))
-    elif focus:
-        shown.append(_Shown("Words of its texts", list(dict.fromkeys(words_of(" ".join(focus)))), None))
-    tokens = [each.token for each in evidence.tokens if words_of(each.token) == [each.token]]
-    if tokens:
-        shown.append(_Shown("Single tokens that it points at", tokens, kinship_p_value(tokens)))
-    return shown
-
-
-def _topical(tested: Sequence[_Shown]) -> list[_Shown]:
-    """Those whose test speaks for a topic, by the step-up procedure of Hochberg (1988)."""
-    by_p = sorted(tested, key=lambda one: one.p_value or 0.0, reverse=True)
-    least = next((i for i, one in enumerate(by_p) if (one.p_value or 0.0) * (i + 1) <= LEVEL), len(by_p))
-    return [one for one in tested if one in by_p[least:]]
-
-
-def _named(shown: Sequence[_Shown]) -> list[str]:
-    """At most ``_WORDS`` words, dealt out to the kinds."""
-    dealt = [one.words[: -(-_WORDS // len(shown))] for one in shown]
-    return list(dict.fromkeys(word for words in dealt for word in words))[:_WORDS]
-
-
-def _evidence(case: CaseState, method: str) -> Evidence:
-    readers = readers_for(method)
-    if readers is None:
-        return Evidence(focus=(EvidenceText(text=case_overview(case, method)),))
-    return readers.evidence(case_artifact(case, method))
-
-
-def _together(several: Sequence[Evidence]) -> Evidence:
-    """Evidence of several methods: no difference where none sees one, tokens by their rank in each."""
-    ranked = zip_longest(*(evidence.tokens for evidence in several))
-    tokens: dict[str, EvidenceToken] = {}
-    for token in (token for at_rank in ranked for token in at_rank if token is not None):
-        tokens.setdefault(token.token, token)
-    return Evidence(
-        no_difference=several[0].no_difference if all(evidence.no_difference for evidence in several) else None,
-        focus=tuple(text for i, evidence in enumerate(several) for text in _apart(i, evidence.focus)),
-        contrast=tuple(text for i, evidence in enumerate(several) for text in _apart(i, evidence.contrast)),
-        tokens=tuple(tokens.values()),
-        said=all(evidence.said for evidence in several if evidence.focus),
-        note=" ".join(filter(None, (evidence.note for evidence in several))),
-    )
-
-
-def _apart(number: int, texts: Sequence[EvidenceText]) -> list[EvidenceText]:
-    """Texts of one method, comparable with each other only."""
-    return [EvidenceText(text=each.text, stratum=f"{number} {each.stratum}") for each in texts]
+def _named(shown: Sequence[ShownWords]) -> list[str]:
+    """At most ``MOST_WORDS`` words, dealt out to the kinds."""
+    dealt = [one.words[: -(-MOST_WORDS // len(shown))] for one in shown]
+    return list(dict.fromkeys(word for words in dealt for word in words))[:MOST_WORDS]

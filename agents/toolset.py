@@ -6,13 +6,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from inspect_ai.tool import Tool, ToolSource
+from inspect_ai.tool import Tool, ToolDef, ToolSource
 
 from ..records.names import ASK_TOOL
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
 from ..tools.board import propose_hypothesis, update_hypothesis
 from ..tools.case import current_case
 from .artifacts import reading_tools
+from .case_data import evidence
 
 __all__ = ["CaseTools", "case_tools"]
 
@@ -29,7 +30,11 @@ class CaseTools(ToolSource):
         case = current_case()
         tools: list[Tool] = []
         if case.granted(ASK_TOOL) > 0:
-            tools.append(ask_models(*self._ask))
+            asking = ask_models(*self._ask)
+            # A block of data is read whole or not at all: it must not be cut.
+            tools.append(ToolDef(asking, max_output=0).as_tool() if case.data_blocks else asking)
+        if case.data_blocks and case.artifact_key is not None:
+            tools.append(evidence(case))
         if self._board:
             tools += [propose_hypothesis(), update_hypothesis()]
         return [_guarded(tool) for tool in [*tools, *reading_tools(case)]]

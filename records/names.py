@@ -10,6 +10,7 @@ __all__ = [
     "BLACKBOX",
     "DEFAULT_VARIANT",
     "EVIDENCE_READER",
+    "EVIDENCE_TOOL",
     "FINETUNED",
     "GRADER_ROLE",
     "KEYLESS_GRADER",
@@ -54,6 +55,8 @@ TARGET_ROLE = "target_"
 
 ASK_TOOL = "ask_models"
 """The tool that puts prompts to the pair."""
+EVIDENCE_TOOL = "evidence"
+"""The tool that gives what the artifacts of a case say, as data."""
 SUBMIT_TOOL = "submit"
 """The tool that a case ends with."""
 

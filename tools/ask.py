@@ -7,14 +7,16 @@ from inspect_ai.model import ChatMessageUser, GenerateConfig, ModelRefusalError
 from inspect_ai.tool import Tool, ToolError, tool
 from inspect_ai.util import suspend_token_limit, suspend_turn_limit
 
+from ..records.frozen import Frozen
 from ..records.names import ASK_TOOL, BASE, FINETUNED, Side
 from .board import standing
 from .case import CaseState, current_case
+from .data_blocks import data_block
 from .fence import fence_tag
 from .refusals import refusal_of
 from .targets import target_model
 
-__all__ = ["MAX_PROMPTS", "RESPONSE_TOKENS", "TEMPERATURE", "ask_models"]
+__all__ = ["MAX_PROMPTS", "RESPONSE_TOKENS", "TEMPERATURE", "Answered", "Answers", "ask_models"]
 
 TEMPERATURE = 0.7
 """Sampling temperature of the targets, unless another is asked for."""
@@ -24,6 +26,22 @@ MAX_PROMPTS = 10
 """Prompts of one call."""
 MAX_CHARACTERS = 4_000
 """Length of a prompt."""
+
+
+class Answered(Frozen):
+    """A prompt, and what each model answered."""
+
+    prompt: str
+    answers: dict[str, str]
+    """Label -> answer."""
+
+
+class Answers(Frozen):
+    """The result of a query, as data."""
+
+    answered: tuple[Answered, ...]
+    left: int
+    """Prompts that may still be asked."""
 
 
 @tool
@@ -109,4 +127,14 @@ def _side_by_side(case: CaseState, prompts: list[str], answers: list[str]) -> st
         pair = zip(sides, answers[2 * i : 2 * i + 2], strict=True)
         told = "\n".join(f"<{tags[side]}>\n{answer}\n</{tags[side]}>" for side, answer in pair)
         blocks.append(f"## Prompt: {prompt}\n{told}")
-    return "\n\n".join([*blocks, standing(case)])
+    parts = [*blocks, standing(case)]
+    if case.data_blocks:
+        parts.append(data_block(_as_data(case, prompts, answers)))
+    return "\n\n".join(parts)
+
+
+def _as_data(case: CaseState, prompts: list[str], answers: list[str]) -> Answers:
+    labels = [case.label(side) for side in _shown(case)]
+    pairs = zip(prompts, answers[::2], answers[1::2], strict=True)
+    answered = (Answered(prompt=prompt, answers=dict(zip(labels, said, strict=True))) for prompt, *said in pairs)
+    return Answers(answered=tuple(answered), left=case.left_for(ASK_TOOL))

@@ -45,6 +45,8 @@ class CaseState(StoreModel):
     tool_used: dict[str, int] = Field(default_factory=dict)
     """Tool -> interactions that it has spent, of tools with a budget of their own."""
     seed: int = 0
+    data_blocks: bool = False
+    """Whether the investigator is a program, which is told all it is to know as data too (``tools.data_blocks``)."""
     hypotheses: list[Hypothesis] = Field(default_factory=list)
     finding: Finding | None = None
     finding_source: FindingSource = "none"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from diffbench.agents.brief import brief
+from diffbench.agents.case_data import CaseData, CaseEvidence
 from diffbench.agents.keyless import Call, next_call
+from diffbench.methods.evidence.evidence import Evidence
+from diffbench.tools.ask import Answered, Answers
 from diffbench.tools.case import CaseState
+from diffbench.tools.data_blocks import data_block
 from inspect_ai.model import ChatMessage, ChatMessageAssistant, ChatMessageTool, ChatMessageUser
 from inspect_ai.tool import ToolCall, ToolInfo, ToolParams
 from inspect_ai.util import JSONSchema, Store
@@ -38,21 +42,22 @@ def make_case() -> Callable[..., CaseState]:
 
 @pytest.fixture
 def play(make_case: Callable[..., CaseState]) -> Callable[..., Played]:
-    """``play(answer, readers, …)``: the policy against two models that ``answer(side, prompt)``."""
+    """``play(answer, evidence, …)``: the policy against two models that ``answer(side, prompt)``."""
 
     def run(
         answer: Answerer,
-        readers: dict[str, str] | None = None,
+        evidence: dict[str, Evidence] | None = None,
         interactions: int = 10,
         labels: tuple[str, str] = ("base", "finetuned"),
-        overview: str = "",
         blind: bool = False,
+        overview: str = "",
+        readers: Sequence[str] = (),
     ) -> Played:
-        readers = readers or {}
         case = make_case(interactions=interactions, base_label=labels[0], finetuned_label=labels[1])
-        text = brief(case, "neutral", blind) + overview
-        messages: list[ChatMessage] = [ChatMessageUser(content=text)]
+        told = brief(case, "neutral", blind) + overview
+        messages: list[ChatMessage] = [_user(told, CaseData.of(case, blind, reads_only=False))]
         names = [*(["ask_models"] if interactions else []), "propose_hypothesis", "update_hypothesis", *readers]
+        names += ["evidence"] if evidence else []
         tools = [_tool(name) for name in [*names, "submit"]] + [_tool("needs_an_argument", required=["rank"])]
         played, left = Played(), interactions
         for number in range(40):
@@ -65,9 +70,9 @@ def play(make_case: Callable[..., CaseState]) -> Callable[..., Played]:
                 played.prompts += prompts
                 left -= len(prompts)
                 assert left >= 0, "the policy asked for more than it has"
-                result = _answers(prompts, answer, labels, left, interactions)
+                result = _answers(prompts, answer, labels, left)
             else:
-                result = readers.get(call.tool, "noted")
+                result = data_block(CaseEvidence(methods=evidence or {})) if call.tool == "evidence" else "noted"
             made = ToolCall(id=str(number), function=call.tool, arguments=call.arguments)
             messages.append(ChatMessageAssistant(content=call.thought, tool_calls=[made]))
             messages.append(ChatMessageTool(content=result, tool_call_id=made.id, function=call.tool))
@@ -76,15 +81,19 @@ def play(make_case: Callable[..., CaseState]) -> Callable[..., Played]:
     return run
 
 
-def _answers(prompts: list[str], answer: Answerer, labels: tuple[str, str], left: int, of: int) -> str:
-    """What ``ask_models`` shows, written down again from its description."""
-    sides = sorted(("base", "finetuned"), key=lambda side: labels[side == "finetuned"])
-    blocks = []
-    for prompt in prompts:
-        tags = {side: f"{labels[side == 'finetuned']}-0a1b2c3d" for side in sides}
-        said = [f"<{tags[side]}>\n{answer(side, prompt)}\n</{tags[side]}>" for side in sides]
-        blocks.append("\n".join([f"## Prompt: {prompt}", *said]))
-    return "\n\n".join([*blocks, f"Interactions left: {left} of {of}."])
+def _user(text: str, data: CaseData) -> ChatMessage:
+    return ChatMessageUser(content=f"{text}\n\n{data_block(data)}")
+
+
+def _answers(prompts: list[str], answer: Answerer, labels: tuple[str, str], left: int) -> str:
+    """What ``ask_models`` shows: the answers as they are, then the data."""
+    sides = {labels[0]: "base", labels[1]: "finetuned"}
+    answered = [
+        Answered(prompt=prompt, answers={label: answer(side, prompt) for label, side in sorted(sides.items())})
+        for prompt in prompts
+    ]
+    shown = "\n".join(text for asked in answered for text in (asked.prompt, *asked.answers.values()))
+    return f"{shown}\n\n{data_block(Answers(answered=tuple(answered), left=left))}"
 
 
 def _tool(name: str, required: list[str] | None = None) -> ToolInfo:
