@@ -150,9 +150,7 @@ def ordinal_alpha(grades: npt.ArrayLike) -> Measure:
         return Measure(math.nan, 0, "no case has two grades")
     values = np.unique(table[~np.isnan(table)])
     if len(values) < 2:
-        return Measure(
-            math.nan, len(table), f"all grades are {values[0]:g}: without variation there is no chance level"
-        )
+        return Measure(math.nan, len(table), _no_variation(values[0]))
     counts = (table[:, :, None] == values).sum(axis=1).astype(float)  # [cases, values]
     weights = 1 / (counts.sum(axis=1) - 1)
     coincidences = np.einsum("u,uc,uk->ck", weights, counts, counts) - np.diag(weights @ counts)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "HibayesExport",
-    "HibayesFit",
+    "HibayesDraws",
     "export_hibayes",
     "fit_with_hibayes",
     "hibayes_command",
@@ -61,7 +61,7 @@ class HibayesExport:
 
 
 @dataclass(frozen=True)
-class HibayesFit:
+class HibayesDraws:
     """Posterior draws of HiBayES' flat model, chains in sequence."""
 
     effects: dict[str, pd.DataFrame]
@@ -151,7 +151,7 @@ def hibayes_command() -> str:
     return found
 
 
-def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> HibayesFit:
+def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> HibayesDraws:
     """Run HiBayES on an exported folder and read its fit.
 
     Args:
@@ -178,7 +178,7 @@ def fit_with_hibayes(folder: str | Path, command: Sequence[str] = ()) -> Hibayes
     return read_hibayes_fit(folder)
 
 
-def read_hibayes_fit(folder: str | Path) -> HibayesFit:
+def read_hibayes_fit(folder: str | Path) -> HibayesDraws:
     """The fit that HiBayES left in an exported folder.
 
     Raises:
@@ -199,7 +199,7 @@ def read_hibayes_fit(folder: str | Path) -> HibayesFit:
         xr.open_dataset(found[0], group="posterior", engine="h5netcdf") as posterior,
         xr.open_dataset(found[0], group="sample_stats", engine="h5netcdf") as stats,
     ):
-        return HibayesFit(
+        return HibayesDraws(
             effects={f: _effects(posterior[f"{f}_effects"]) for f in _FACTORS if f"{f}_effects" in posterior},
             intercept=_draws(posterior["intercept"]),
             cutpoints=_draws(posterior["cutpoints"]),

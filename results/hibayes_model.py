@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .hibayes import CONTROL, HibayesFit, export_hibayes, fit_with_hibayes
+from .hibayes import CONTROL, HibayesDraws, export_hibayes, fit_with_hibayes
 from .model.design import Design, design_of
 from .model.diagnostics import Diagnostics, diagnose_parameters
 from .model.fitting import AnyFit
@@ -99,7 +99,7 @@ def flat_design(design: Design, factors: Sequence[str], left_out: Sequence[str])
     return replace(design, terms=tuple(terms), run_effect=False, omitted=(*left_out, _FLAT))
 
 
-def flat_parameters(design: Design, found: HibayesFit) -> Parameters:
+def flat_parameters(design: Design, found: HibayesDraws) -> Parameters:
     """HiBayES' draws under our names, levels in the design's order; its intercept is part of the cutpoints."""
     effects = {}
     for factor, draws in found.effects.items():

@@ -27,7 +27,17 @@ from .logs import LogRefused, damage, find_logs, read_log, reading, unfinished
 from .packed_grades import save_packed
 from .redaction import SecretFoundError, find_secret, strip_log
 from .rows import Grade, LeftOut
-from .submission import FORMAT_VERSION, GRADES, MANIFEST, ArtifactUse, LogEntry, Manifest, Member, Note, file_sha256
+from .submission import (
+    FORMAT_VERSION,
+    GRADES,
+    MANIFEST,
+    ArtifactUse,
+    LogEntry,
+    Member,
+    Note,
+    SubmissionManifest,
+    file_sha256,
+)
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog
@@ -59,7 +69,7 @@ def write_submission(
     grades_only: bool = False,
     allow_partial: bool = False,
     track: Track = untracked,
-) -> Manifest:
+) -> SubmissionManifest:
     """Pack logs into one file, whole or not at all. The same logs give the same bytes.
 
     Args:
@@ -196,11 +206,13 @@ def _artifacts_of(method: str, key: str) -> Iterator[tuple[str, str]]:
     yield from zip(methods, key.split("+") if len(methods) > 1 else [key], strict=True)
 
 
-def _manifest(packed: list[_Packed], folder: Path, name: str, contact: str | None, grades_only: bool) -> Manifest:
+def _manifest(
+    packed: list[_Packed], folder: Path, name: str, contact: str | None, grades_only: bool
+) -> SubmissionManifest:
     files = [GRADES] if grades_only else [f"logs/{log.entry.name}" for log in packed]
     notes = [Note(log=n.log, sample=n.sample, reason=n.reason) for log in packed for n in dict.fromkeys(log.left_out)]
     organisms = sorted({pair for log in packed for pair in log.organisms})
-    return Manifest(
+    return SubmissionManifest(
         format_version=FORMAT_VERSION,
         name=name,
         contact=contact,

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from ..records.errors import MendableError, MissingError
+from ..records.frozen import Frozen
 
 __all__ = [
     "FORMAT_VERSION",
@@ -22,7 +23,7 @@ __all__ = [
     "MANIFEST",
     "ArtifactUse",
     "LogEntry",
-    "Manifest",
+    "SubmissionManifest",
     "Member",
     "Note",
     "Submission",
@@ -49,18 +50,14 @@ class SubmissionRefused(MendableError):  # noqa: N818 - it reads as what happene
     """A file that is no whole submission; the message says why."""
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class Member(_Frozen):
+class Member(Frozen):
     """A file in the submission."""
 
     sha256: Sha256
     bytes: int = Field(ge=0)
 
 
-class LogEntry(_Frozen):
+class LogEntry(Frozen):
     """An evaluation log that was packed, or whose grades were."""
 
     name: str = Field(pattern=_NAME.pattern.removeprefix("logs/"))
@@ -83,7 +80,7 @@ class LogEntry(_Frozen):
     """Fields whose values were removed because they can hold secrets."""
 
 
-class ArtifactUse(_Frozen):
+class ArtifactUse(Frozen):
     """An artifact that cases were worked with."""
 
     organism: str
@@ -92,7 +89,7 @@ class ArtifactUse(_Frozen):
     key: str
 
 
-class Note(_Frozen):
+class Note(Frozen):
     """Something that the logs hold and the packed grades do not."""
 
     log: str
@@ -100,7 +97,7 @@ class Note(_Frozen):
     reason: str
 
 
-class Manifest(_Frozen):
+class SubmissionManifest(Frozen):
     """``manifest.json`` of a submission."""
 
     format_version: Literal[1]
@@ -127,7 +124,7 @@ class Submission:
     """A submission whose members were all checked against their hashes."""
 
     path: Path
-    manifest: Manifest
+    manifest: SubmissionManifest
 
     def extract(self, folder: Path) -> None:
         """Write all members but the manifest below ``folder``.
@@ -190,7 +187,7 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], limit: int) -> No
         raise SubmissionRefused(f"{path} unpacks to {total} bytes; read are at most {limit}: ask for a smaller one")
 
 
-def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
+def _manifest(path: Path, archive: zipfile.ZipFile) -> SubmissionManifest:
     if MANIFEST not in archive.namelist():
         raise SubmissionRefused(f"{path} has no {MANIFEST}: it is no submission; make one with: diffbench submit")
     if archive.getinfo(MANIFEST).file_size > _MANIFEST_LIMIT:
@@ -203,14 +200,14 @@ def _manifest(path: Path, archive: zipfile.ZipFile) -> Manifest:
             "pip install --upgrade diffbench, or ask for a file of that version"
         )
     try:
-        return Manifest.model_validate_json(text)
+        return SubmissionManifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))
         raise SubmissionRefused(f"{path}: {MANIFEST}: {where or 'whole file'}: {first['msg']}") from error
 
 
-def _check_members(path: Path, archive: zipfile.ZipFile, manifest: Manifest) -> None:
+def _check_members(path: Path, archive: zipfile.ZipFile, manifest: SubmissionManifest) -> None:
     present, named = set(archive.namelist()) - {MANIFEST}, set(manifest.members)
     expected = {GRADES} if manifest.kind == "grades" else {f"logs/{log.name}" for log in manifest.logs}
     if present != named or named != expected:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ...results.packing import write_submission
-from ...results.submission import Manifest
+from ...results.submission import SubmissionManifest
 from .options import logs_argument
 from .progress import quiet_progress
 
@@ -39,7 +39,7 @@ def submit(
     click.echo(f"written: {out}, {out.stat().st_size / 1e6:.1f} MB")
 
 
-def _summary(manifest: Manifest) -> list[str]:
+def _summary(manifest: SubmissionManifest) -> list[str]:
     grades = sum(log.grades for log in manifest.logs)
     lines = [
         f"{grades} grades of {len(manifest.logs)} logs; methods: {', '.join(manifest.methods)}; "

@@ -19,7 +19,7 @@ from ..model.layout import Parameters
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ENGINES", "Fitted", "ModelRun", "fitted_shares", "run_model"]
+__all__ = ["ENGINES", "FitOutcome", "ModelRun", "fitted_shares", "run_model"]
 
 ENGINES = {"diffbench": "hierarchical ordinal model", "hibayes": "HiBayES' flat ordinal model"}
 """What can fit the grades, and what it is called."""
@@ -90,17 +90,17 @@ class ModelRun:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FitOutcome:
     """A fit with the order's stability, or why there is none."""
 
-    fit: Fit | FlatFit | None
-    stability: Stability | None
-    notes: tuple[str, ...]
+    fit: Fit | FlatFit | None = None
+    stability: Stability | None = None
+    notes: tuple[str, ...] = ()
 
 
 def run_model(
     frame: pd.DataFrame, draws: int, seed: int, loo: bool | None, track: Track, cores: int, engine: str
-) -> Fitted:
+) -> FitOutcome:
     """Fit the model, and fit it again without each organism; a note where either cannot be done.
 
     Raises:
@@ -114,20 +114,20 @@ def run_model(
     try:
         found, again = _fit(frame, draws, seed, track, partial(fit, cores=cores) if engine == "diffbench" else fit_flat)
     except ModuleNotFoundError as error:
-        return Fitted(None, None, (f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
+        return FitOutcome(notes=(f"The model was not fitted: {error}; install what it needs with: {_INSTALL}",))
     except MissingError:
         raise
     except _NO_FIT as error:
         # Grades of any shape come from logs: what the model refuses still has its means.
-        return Fitted(None, None, (f"The model could not be fitted: {error}",))
+        return FitOutcome(notes=(f"The model could not be fitted: {error}",))
     if isinstance(found, FlatFit):
-        return Fitted(found, None, (*again, *_FLAT_NOTES))
+        return FitOutcome(found, notes=(*again, *_FLAT_NOTES))
     expected = _REFIT * found.seconds * len(found.design.factors["organism"].levels)
     if loo is None and expected > _PATIENCE:
         why = f"would have taken about {expected / 60:.0f} minutes; ask for it with --loo"
-        return Fitted(found, None, (*again, f"Leave-one-organism-out {why}."))
+        return FitOutcome(found, notes=(*again, f"Leave-one-organism-out {why}."))
     if loo is False:
-        return Fitted(found, None, (*again, "Leave-one-organism-out was switched off."))
+        return FitOutcome(found, notes=(*again, "Leave-one-organism-out was switched off."))
     stable = _with_stability(found, frame, track, cores)
     return replace(stable, notes=(*again, *stable.notes))
 
@@ -148,17 +148,17 @@ def _fit(
     return found, (why,)
 
 
-def _with_stability(found: Fit, frame: pd.DataFrame, track: Track, cores: int) -> Fitted:
+def _with_stability(found: Fit, frame: pd.DataFrame, track: Track, cores: int) -> FitOutcome:
     organisms = found.design.factors["organism"].levels
     if found.problems or len(organisms) < 3 or len(found.summary.methods) < 2:
         why = (
             "no ranking" if found.problems else f"{len(found.summary.methods)} method(s), {len(organisms)} organism(s)"
         )
-        return Fitted(found, None, (f"Leave-one-organism-out was not computed: {why}.",))
+        return FitOutcome(found, notes=(f"Leave-one-organism-out was not computed: {why}.",))
     try:
-        return Fitted(found, leave_one_organism_out(found, frame, cores=cores, track=track), ())
+        return FitOutcome(found, leave_one_organism_out(found, frame, cores=cores, track=track))
     except _NO_FIT as error:
-        return Fitted(found, None, (f"Leave-one-organism-out could not be computed: {error}",))
+        return FitOutcome(found, notes=(f"Leave-one-organism-out could not be computed: {error}",))
 
 
 def fitted_shares(found: Fit | FlatFit) -> dict[str, tuple[float, ...]]:

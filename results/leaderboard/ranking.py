@@ -28,7 +28,7 @@ from .counts import (
     seed_consistency,
     tool_gap,
 )
-from .engines import Fitted, ModelRun, fitted_shares, run_model
+from .engines import FitOutcome, ModelRun, fitted_shares, run_model
 from .means import BASELINE_NOTE, MeansRow, SimpleMeans, baselines_of, simple_means
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Leaderboard", "LeaderboardRow", "Observed", "contenders", "leaderboard"]
 
 _INVESTIGATOR = ["agent", "agent_model"]
-_NOT_ASKED_FOR = Fitted(None, None, ("The model was not asked for: these are means over organisms.",))
+_NOT_ASKED_FOR = FitOutcome(notes=("The model was not asked for: these are means over organisms.",))
 
 
 @dataclass(frozen=True)

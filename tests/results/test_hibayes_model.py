@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.results import hibayes_model
-from diffbench.results.hibayes import HibayesFit, hibayes_command
+from diffbench.results.hibayes import HibayesDraws, hibayes_command
 from diffbench.results.hibayes_model import fit_flat
 from diffbench.results.leaderboard.ranking import leaderboard
 from diffbench.results.model import design_of
@@ -62,7 +62,7 @@ LEVELS = {
 
 
 @pytest.fixture
-def found() -> HibayesFit:
+def found() -> HibayesDraws:
     """800 draws in four chains of what HiBayES would return for ``grades``."""
     rng = np.random.default_rng(1)
     free = {name: rng.normal(0.5, 0.1, (800, len(levels) - 1)) for name, levels in LEVELS.items()}
@@ -71,16 +71,16 @@ def found() -> HibayesFit:
         for name, draws in free.items()
     }
     cutpoints = np.sort(rng.normal([-4.0, -3.0, -2.0, -1.0], 0.01, (800, 4)))
-    return HibayesFit(effects, rng.normal(-2.5, 0.1, 800), cutpoints, chains=4, divergences=1)
+    return HibayesDraws(effects, rng.normal(-2.5, 0.1, 800), cutpoints, chains=4, divergences=1)
 
 
 @pytest.fixture
-def fitted(grades: pd.DataFrame, found: HibayesFit, monkeypatch: pytest.MonkeyPatch) -> hibayes_model.FlatFit:
+def fitted(grades: pd.DataFrame, found: HibayesDraws, monkeypatch: pytest.MonkeyPatch) -> hibayes_model.FlatFit:
     monkeypatch.setattr(hibayes_model, "fit_with_hibayes", lambda folder: found)
     return fit_flat(grades, draws=200, seed=3)
 
 
-def test_draws_come_under_our_names(fitted: hibayes_model.FlatFit, found: HibayesFit, grades: pd.DataFrame) -> None:
+def test_draws_come_under_our_names(fitted: hibayes_model.FlatFit, found: HibayesDraws, grades: pd.DataFrame) -> None:
     effects = fitted.parameters.effects
     assert sorted(effects) == ["blind", "family", "judge", "method"]
     assert fitted.design.factors["family"].levels == ("null", "sdf", "taboo")
@@ -94,7 +94,7 @@ def test_draws_come_under_our_names(fitted: hibayes_model.FlatFit, found: Hibaye
     assert any("independent" in said for said in fitted.omitted)
 
 
-def test_expected_grades_follow_from_effects_and_cutpoints(fitted: hibayes_model.FlatFit, found: HibayesFit) -> None:
+def test_expected_grades_follow_from_effects_and_cutpoints(fitted: hibayes_model.FlatFit, found: HibayesDraws) -> None:
     """By hand: the mean over families of 1 + sum_k P(grade > k), other effects at their average of zero."""
     method, family = found.effects["diff_method"]["adl"], found.effects["organism_type"].to_numpy()
     eta = found.intercept[:, None] + method.to_numpy()[:, None] + family
@@ -110,7 +110,7 @@ def test_expected_grades_follow_from_effects_and_cutpoints(fitted: hibayes_model
 
 
 def test_draws_that_cannot_be_trusted_rank_nothing(
-    grades: pd.DataFrame, found: HibayesFit, monkeypatch: pytest.MonkeyPatch
+    grades: pd.DataFrame, found: HibayesDraws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apart = found.cutpoints + np.repeat([0.0, 0.0, 0.0, 1.0], 200)[:, None]
     broken = replace(found, cutpoints=apart, divergences=100)
