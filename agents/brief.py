@@ -69,7 +69,7 @@ def brief(case: CaseState, framing: str, blind: bool, hint: str = "") -> str:
         hint: What else it is told about the finetuning.
 
     Raises:
-        ValueError: For an unknown framing.
+        MendableError: For an unknown framing.
     """
     if framing not in get_args(Framing):
         raise unknown_name("framing", framing, get_args(Framing))

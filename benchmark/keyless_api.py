@@ -43,7 +43,7 @@ class KeylessAPI(ModelAPI):
         """Check the policy's name.
 
         Raises:
-            ValueError: For any other than ``investigator`` and ``grader``.
+            MendableError: For any other than ``investigator`` and ``grader``.
         """
         super().__init__(model_name, base_url, api_key, [], config)
         if model_name not in POLICIES:

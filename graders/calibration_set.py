@@ -243,7 +243,7 @@ async def grade_entries(
 def _check_organism(path: Path, rubric: str, entry: CalibrationEntry) -> None:
     try:
         used = rubric_of(find_organism(entry.organism).spec).name
-    except ValueError as error:
+    except MendableError as error:
         raise MendableError(f"{path}: entry {entry.id}: organism: {error}") from error
     if used != rubric:
         raise MendableError(

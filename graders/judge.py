@@ -76,7 +76,7 @@ def judge_prompt(
         finetuned_label: What the finetuned model was called.
 
     Raises:
-        ValueError: If the spec's rubric is unknown or for other families.
+        MendableError: If the spec's rubric is unknown or for other families.
     """
     rubric = rubric_of(spec)
     facts = [fact.model_dump(mode="json") for fact in spec.key_facts]

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pydantic import TypeAdapter
 
 from ..organisms.spec import KeyFact
+from ..records.errors import MendableError
 from ..records.finding import Finding
 from .judge import JudgeVerdict
 from .key_facts import ABSTRACT_VALUE, EXACT_VALUE, match_fact, normalise
@@ -64,7 +65,7 @@ def keyless_grade(prompt: str) -> JudgeVerdict:
     exactly, else 4; ``changed`` gets 4 when it is named exactly and 3 when it is named vaguely.
 
     Raises:
-        ValueError: If ``prompt`` was not made by ``judge_prompt``.
+        MendableError: If ``prompt`` was not made by ``judge_prompt``.
     """
     facts, finding, control = _read_prompt(prompt)
     if control:
@@ -83,7 +84,7 @@ def keyless_grade(prompt: str) -> JudgeVerdict:
 def _read_prompt(prompt: str) -> tuple[tuple[KeyFact, ...], Finding, bool]:
     facts, finding = _KEY_FACTS.search(prompt), _FINDING.search(prompt)
     if facts is None or finding is None:
-        raise ValueError(
+        raise MendableError(
             "this prompt holds no key facts and fenced finding; the keyless grader answers the judge's prompt only, "
             "use a real model for anything else (--model-role grader=...)"
         )

@@ -50,7 +50,10 @@ def _fetch(url: str, folder: Path) -> list[RemoteFile]:
     from fsspec.core import url_to_fs  # type: ignore[import-untyped,unused-ignore]
     from inspect_ai.log import list_eval_logs
 
-    fs, root = url_to_fs(url)
+    try:
+        fs, root = url_to_fs(url)
+    except ValueError as error:
+        raise MendableError(f"{url} cannot be read: {error}") from error
     if not fs.exists(root):
         raise MissingError(f"nothing at {url}; to write logs there: inspect eval … --log-dir {url}")
     found = {root}

@@ -89,7 +89,7 @@ def audit_logs(paths: Sequence[str | Path], track: Track = untracked) -> Audit:
                         read += 1
                         try:
                             shown, hits = _audit_sample(sample, _target_names(header))
-                        except ValueError as error:
+                        except MendableError as error:
                             left_out.append(LeftOut(source.name, str(sample.id), str(error)))
                             continue
                         texts += shown

@@ -15,6 +15,7 @@ from ...methods.executors import SHARE, Job, Report, compute_all
 from ...methods.registry import Method, config_for, find_method, key_for, list_methods, require_needs
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, list_suites, load_suite
+from ...records.errors import MissingError
 from .progress import console, progress
 
 __all__ = ["artifacts", "diff", "stored_artifact"]
@@ -121,7 +122,7 @@ def stored_artifact(organism: Organism, method: Method, corpus: Path | None = No
     """The artifact under the suite's settings.
 
     Raises:
-        FileNotFoundError: When it is in neither store.
+        MissingError: When it is in neither store.
         CorruptArtifactError: When it is broken.
     """
     require_needs(organism, method)
@@ -130,7 +131,7 @@ def stored_artifact(organism: Organism, method: Method, corpus: Path | None = No
     artifact = ArtifactStore().find(key)
     if artifact is None:
         option = f" --corpus {corpus}" if corpus else ""
-        raise FileNotFoundError(
+        raise MissingError(
             f"artifact {key} of method {method.name} on {organism.id} is in no store; compute it with: "
             f"diffbench diff {organism.id} --method {method.name}{option}"
         )

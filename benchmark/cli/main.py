@@ -10,6 +10,7 @@ from typing import Any
 import click
 from rich.text import Text
 
+from ...records.errors import MendableError
 from .adl import adl
 from .artifacts import artifacts, diff
 from .audit import audit
@@ -46,7 +47,7 @@ class _Group(click.Group):
 
 def _told(error: Exception) -> str | None:
     """The message for a user who can mend the error; None for any other."""
-    if isinstance(error, (ValueError, FileNotFoundError)):
+    if isinstance(error, MendableError):
         return str(error)
     # Inspect's error for a missing key or package is of a class that it does not export.
     if type(error).__name__ == "PrerequisiteError":

@@ -98,7 +98,7 @@ def make_plan(file: Path, folder: Path) -> Plan:
         wanted, left_out = _wanted(sweep)
         _require_same(logs, wanted)
         jobs = tuple(_built(part) for job in wanted for part in _parts(job, logs))
-    except ValueError as error:
+    except MendableError as error:
         raise MendableError(f"{file}: {error}") from error
     missing = tuple(dict.fromkeys(pair for job in jobs for pair in job.missing))
     return Plan(file, folder, sweep, jobs, logs, left_out, missing)
@@ -141,11 +141,11 @@ def _methods_by_agent(sweep: Sweep) -> tuple[dict[str, list[str]], tuple[str, ..
     if sweep.methods is None:
         return {agent: select_methods(None, kind_of(agent)) for agent in sweep.agents}, ()
     chosen: dict[str, list[str]] = {agent: [] for agent in sweep.agents}
-    refused: dict[tuple[str, str], ValueError] = {}
+    refused: dict[tuple[str, str], MendableError] = {}
     for agent, method in product(sweep.agents, sweep.methods):
         try:
             chosen[agent] += select_methods([method], kind_of(agent))
-        except ValueError as error:
+        except MendableError as error:
             refused[agent, method] = error
     # A method that no agent takes is a wrong name, or an agent is missing; an agent without methods is idle.
     for (agent, method), refusal in refused.items():

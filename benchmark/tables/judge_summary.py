@@ -151,7 +151,7 @@ def write_page(summary: CalibrationSummary, path: Path, misses: int) -> None:
     """Put the figures between the marks of this judge in a Markdown page; a page that is not there is begun.
 
     Raises:
-        ValueError: When the page is there and lacks the marks.
+        MendableError: When the page is there and lacks the marks.
     """
     marks(summary.judge).write(path, _markdown(summary, misses))
 
