@@ -19,8 +19,8 @@ class CaseData(Frozen):
 
     labels: tuple[str, str]
     """What the two models are called, in alphabetical order."""
-    finetuned: str | None
-    """Which of them was made from the other; None where that is not told."""
+    changed: str | None
+    """Which of them was made from the other, by its label; None where that is not told."""
     interactions: int
     """Interactions granted."""
     tool_budgets: dict[str, int] = Field(default_factory=dict)
@@ -40,7 +40,7 @@ class CaseData(Frozen):
         first, second = sorted((case.base_label, case.finetuned_label))
         return cls(
             labels=(first, second),
-            finetuned=None if blind else case.finetuned_label,
+            changed=None if blind else case.finetuned_label,
             interactions=case.interactions,
             tool_budgets=dict(case.tool_budgets),
             methods=case_evidence(case) if reads_only else {},

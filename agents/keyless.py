@@ -111,7 +111,7 @@ def _see(messages: Sequence[ChatMessage]) -> _Seen:
             seen.called += [call.function for call in message.tool_calls or []]
         elif isinstance(message, ChatMessageUser):
             if case := read_block(message.text, CaseData):
-                seen.finetuned = case.finetuned or case.labels[1]
+                seen.finetuned = case.changed or case.labels[1]
                 seen.left = min(case.interactions, case.tool_budgets.get(ASK_TOOL, case.interactions))
                 seen.evidence = _read(message.text)
         elif isinstance(message, ChatMessageTool) and message.error is None:

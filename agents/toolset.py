@@ -33,11 +33,12 @@ class CaseTools(ToolSource):
             asking = ask_models(*self._ask)
             # A block of data is read whole or not at all: it must not be cut.
             tools.append(ToolDef(asking, max_output=0).as_tool() if case.data_blocks else asking)
-        if case.data_blocks and case.artifact_key is not None:
-            tools.append(evidence(case))
         if self._board:
             tools += [propose_hypothesis(), update_hypothesis()]
-        return [_guarded(tool) for tool in [*tools, *reading_tools(case)]]
+        tools += reading_tools(case)
+        if case.data_blocks and case.artifact_key is not None:
+            tools.append(evidence(case))
+        return [_guarded(tool) for tool in tools]
 
 
 def _guarded(tool: Tool) -> Tool:
