@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -28,7 +28,14 @@ __all__ = [
 ]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-Option: TypeAlias = Callable[[Command], Command]
+
+
+class Option(Protocol):
+    """Gives a command an option."""
+
+    def __call__(self, command: Command, /) -> Command:
+        """The command with it."""
+        ...
 
 
 logs_argument = click.argument("logs", nargs=-1, required=True)
@@ -47,37 +54,37 @@ draws_option = click.option(
 )
 
 
-def suite_option(help: str) -> Option[Command]:
+def suite_option(help: str) -> Option:
     """``--suite``."""
     return click.option("--suite", help=help)
 
 
-def seed_option(help: str | None = None) -> Option[Command]:
+def seed_option(help: str | None = None) -> Option:
     """``--seed``, 0 by default."""
     return click.option("--seed", default=0, show_default=True, help=help)
 
 
-def cores_option(help: str) -> Option[Command]:
+def cores_option(help: str) -> Option:
     """``--cores``, 2 by default."""
     return click.option("--cores", default=2, show_default=True, help=help)
 
 
-def resamples_option(help: str) -> Option[Command]:
+def resamples_option(help: str) -> Option:
     """``--resamples``, 2000 by default."""
     return click.option("--resamples", default=2000, show_default=True, help=help)
 
 
-def json_option(help: str) -> Option[Command]:
+def json_option(help: str) -> Option:
     """``--json``, the argument ``json_file``."""
     return click.option("--json", "json_file", type=OutputFile(), help=help)
 
 
-def html_option(help: str) -> Option[Command]:
+def html_option(help: str) -> Option:
     """``--html``."""
     return click.option("--html", type=OutputFile(), help=help)
 
 
-def page_option(help: str) -> Option[Command]:
+def page_option(help: str) -> Option:
     """``--write``, the argument ``page``: a Markdown page that gets a table between its marks."""
     return click.option("--write", "page", type=OutputFile(), help=help)
 

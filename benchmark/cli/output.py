@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ class OutputFile(click.Path):
         Raises:
             MissingError: When its folder does not exist.
         """
-        path = Path(super().convert(value, param, ctx))
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         folder = path.absolute().parent
         if not folder.is_dir():
             raise MissingError(f"{path} cannot be written: there is no folder {folder}; create it first")
