@@ -32,6 +32,7 @@ DATA = (
     "methods/probe_corpus",
     "methods/configs",
     "methods/artifacts",
+    "methods/adl/prompts",
     "agents/prompts",
     "graders/rubrics",
     "graders/prompts",
