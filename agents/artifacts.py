@@ -10,9 +10,9 @@ from typing import Protocol, runtime_checkable
 from inspect_ai.tool import Tool, ToolDef
 
 from ..methods.artifact import Artifact
-from ..methods.contract import Method
+from ..methods.contract import Labels, Method
 from ..methods.evidence.evidence import Evidence
-from ..methods.registry import Labels, find_method, list_methods, load_point, unique_points
+from ..methods.registry import find_method, list_methods, load_point, unique_points
 from ..methods.store import ArtifactStore
 from ..records.names import ASK_TOOL, BLACKBOX
 from ..tools.case import CaseState

@@ -12,7 +12,8 @@ from diffbench.agents.artifacts import reading_tools, spending_tools
 from diffbench.agents.kinds import AgentKind
 from diffbench.agents.prompt_files import family_hint, hinted_families
 from diffbench.graders.rubric import check_rubric, rubric_hints
-from diffbench.methods.registry import config_for, find_method, key_for, list_methods, require_needs
+from diffbench.methods.jobs import find_artifact
+from diffbench.methods.registry import find_method, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import Organism, default_organisms, find_organism, load_suite
 from diffbench.records.case import CaseMetadata, Framing
@@ -187,22 +188,17 @@ def case_samples(
     missing: dict[tuple[str, str], None] = {}
     for organism in organisms:
         for name in methods:
-            keys = {} if name == BLACKBOX else {method: _key(organism, method) for method in name.split("+")}
-            absent = [m for m, key in keys.items() if store.find_whole(key, organism.id, m) is None]
-            missing |= dict.fromkeys((organism.id, method) for method in absent)
-            cases.append((organism, name, "+".join(keys.values()) or None))
+            parts = [] if name == BLACKBOX else name.split("+")
+            found = {method: find_artifact(organism, find_method(method), store=store) for method in parts}
+            missing |= dict.fromkeys((organism.id, method) for method in parts if found[method] is None)
+            keys = [artifact.key for artifact in found.values() if artifact is not None]
+            cases.append((organism, name, "+".join(keys) or None))
     if missing:
         raise MissingArtifactsError(list(missing))
     for organism, name, key in cases:
         if "+" in name:
             reading_tools(CaseState(store=Store(), organism=organism.id, method=name, artifact_key=key))
     return [_sample(organism, name, key, conditions, agent.name) for organism, name, key in cases]
-
-
-def _key(organism: Organism, method: str) -> str:
-    found = find_method(method)
-    require_needs(organism, found)
-    return key_for(organism, found, config_for(found, organism.suite))
 
 
 def _sample(organism: Organism, method: str, key: str | None, conditions: Conditions, agent: str) -> Sample:

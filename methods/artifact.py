@@ -8,27 +8,53 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import JsonValue, ValidationError
 
+from ..records.errors import MendableError
 from ..records.files import file_sha256
-from .contract import Payload
+from ..records.frozen import Frozen
 
 if TYPE_CHECKING:
     import torch
 
-P = TypeVar("P", bound="Payload")
+__all__ = [
+    "DTYPES",
+    "FORMAT_VERSION",
+    "Artifact",
+    "Content",
+    "CorruptArtifactError",
+    "Dtype",
+    "DtypeChoice",
+    "JsonObject",
+    "Manifest",
+    "Payload",
+    "artifact_key",
+]
 
-__all__ = ["FORMAT_VERSION", "Artifact", "Content", "CorruptArtifactError", "Manifest", "artifact_key"]
+JsonObject: TypeAlias = dict[str, JsonValue]
+Dtype: TypeAlias = Literal["bfloat16", "float32"]
+"""In which the models computed."""
+DtypeChoice: TypeAlias = Literal["auto", "bfloat16", "float32"]
+"""The same as a choice; ``auto`` computes in what the machine is fast with, and finds an artifact of either."""
+DTYPES: tuple[Dtype, ...] = ("bfloat16", "float32")
+"""The order in which artifacts are looked for, on whatever machine."""
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 PAYLOAD = "payload.json"
 TENSORS = "tensors.safetensors"
 
 
-class CorruptArtifactError(ValueError):
+class Payload(Frozen):
+    """The part of an artifact that is read: JSON with finite numbers. Tensors lie beside it, by name."""
+
+
+P = TypeVar("P", bound=Payload)
+
+
+class CorruptArtifactError(MendableError):
     """An artifact whose files are not those its manifest names, or whose manifest is not that of its key."""
 
     def __init__(self, folder: Path, reason: str, organism: str = "ORGANISM", method: str = "METHOD") -> None:
@@ -39,34 +65,41 @@ class CorruptArtifactError(ValueError):
         )
 
 
-class Manifest(BaseModel):
+class Manifest(Frozen):
     """What an artifact is and how it came to be. Holds hashes of the models, no names of organisms."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: int
     key: str
     method: str
-    config: dict[str, Any]
-    base: dict[str, Any]
-    finetuned: dict[str, Any]
+    config: JsonObject
+    base: JsonObject
+    """What fixes the weights of the base model; of an API its name."""
+    finetuned: JsonObject
     corpus_name: str
     corpus_sha256: str
+    dtype: Dtype | None = None
+    """In which the models computed; None for a method that queried them only."""
     files: dict[str, str]
     """File name -> SHA-256."""
     libraries: dict[str, str]
-    device: str
+    device: str | None
+    """Such as ``cpu``; None for a method that queried the models only."""
     seconds: float
     peak_memory_mib: float
     notes: tuple[str, ...] = ()
     """What was scaled down or stood in for."""
+
+    @property
+    def own_key(self) -> str:
+        """The key that follows from what the manifest says."""
+        return artifact_key(self.base, self.finetuned, self.method, self.config, self.corpus_sha256, self.dtype)
 
 
 @dataclass(frozen=True)
 class Content:
     """What a method computed, before it is stored."""
 
-    payload: Payload | Mapping[str, Any]
+    payload: Payload
     """All that is read by tools."""
     tensors: Mapping[str, torch.Tensor] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -95,7 +128,9 @@ class Artifact:
             raise CorruptArtifactError(folder, f"{MANIFEST} belongs to the artifact {manifest.key}")
         if manifest.format_version != FORMAT_VERSION:
             raise CorruptArtifactError(
-                folder, f"format version {manifest.format_version}; this diffbench reads {FORMAT_VERSION}"
+                folder,
+                f"format version {manifest.format_version}; this diffbench reads {FORMAT_VERSION}, and turns version 1 "
+                "into it with: diffbench artifacts convert",
             )
         return cls(folder, manifest)
 
@@ -104,13 +139,7 @@ class Artifact:
         """Name of the artifact in a store."""
         return self.manifest.key
 
-    @overload
-    def payload(self) -> dict[str, Any]: ...
-
-    @overload
-    def payload(self, kind: type[P]) -> P: ...
-
-    def payload(self, kind: type[Payload] | None = None) -> Any:
+    def payload(self, kind: type[P]) -> P:
         """The payload; decoded once and then the same object to all who ask.
 
         Args:
@@ -120,16 +149,15 @@ class Artifact:
             CorruptArtifactError: When the file is missing, differs from its hash, or is no payload of that kind.
         """
         path = self._checked(PAYLOAD)
-        if kind is None:
-            return _decoded(path, self.manifest.files[PAYLOAD])
         try:
-            return _validated(path, self.manifest.files[PAYLOAD], kind)
+            payload: P = _validated(path, self.manifest.files[PAYLOAD], kind)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(map(str, first["loc"]))
             raise CorruptArtifactError(
                 self.folder, f"{PAYLOAD} is no {kind.__name__} ({place}: {first['msg']})"
             ) from error
+        return payload
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """The tensors; empty when the method keeps none.
@@ -148,7 +176,7 @@ class Artifact:
             CorruptArtifactError: When the key is another's; naming the first file that is missing or differs.
         """
         m = self.manifest
-        if (own := artifact_key(m.base, m.finetuned, m.method, m.config, m.corpus_sha256)) != self.key:
+        if (own := m.own_key) != self.key:
             raise CorruptArtifactError(
                 self.folder,
                 f"{MANIFEST} tells of the artifact {own}; the models, method, settings or corpus are others",
@@ -168,27 +196,27 @@ class Artifact:
 
 
 @lru_cache(maxsize=64)
-def _decoded(path: Path, sha256: str) -> dict[str, Any]:  # noqa: ARG001 - the content, as part of the cache's key
-    """A payload, decoded once: the overview and each call of a reader ask for it."""
-    data: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return data
-
-
-@lru_cache(maxsize=64)
 def _validated(path: Path, sha256: str, kind: type[P]) -> P:  # noqa: ARG001 - the content, as part of the cache's key
+    """A payload, decoded once: the overview and each call of a reader ask for it."""
     return kind.model_validate_json(path.read_bytes())
 
 
 def artifact_key(
-    base: Mapping[str, Any], finetuned: Mapping[str, Any], method: str, config: Mapping[str, Any], corpus_sha256: str
+    base: Mapping[str, Any],
+    finetuned: Mapping[str, Any],
+    method: str,
+    config: Mapping[str, Any],
+    corpus_sha256: str,
+    dtype: Dtype | None,
 ) -> str:
-    """Hash of all that determines an artifact: both models, method, config, corpus, format version."""
+    """Hash of all that determines an artifact: both models, method, config, corpus, compute dtype, format version."""
     parts = {
         "base": base,
         "finetuned": finetuned,
         "method": method,
         "config": config,
         "corpus": corpus_sha256,
+        "dtype": dtype,
         "format": FORMAT_VERSION,
     }
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:24]

@@ -7,20 +7,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar
 
+from ..models.targets import Pair
 from ..records.frozen import Frozen
 from ..records.progress import Track, untracked
 from ..views.panels import Note, Panel
+from .activations.corpus import Corpus
+from .activations.passes import Collector, Work, run_pass
+from .artifact import Artifact, Content, Payload
+from .evidence.evidence import Evidence
 
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
 
-    from ..models.targets import Pair
-    from .activations.corpus import Corpus
-    from .activations.passes import Collector
-    from .artifact import Artifact, Content
-    from .evidence.evidence import Evidence
-
-__all__ = ["Labels", "Method", "MethodConfig", "PassMethod", "Payload"]
+__all__ = ["ApiMethod", "ApiPair", "Labels", "Method", "MethodConfig", "PassMethod", "Payload", "WeightsMethod"]
 
 
 class MethodConfig(Frozen):
@@ -33,10 +32,6 @@ class MethodConfig(Frozen):
     """What differs from the defaults on a suite, by the suite's name."""
 
 
-class Payload(Frozen):
-    """The part of an artifact that is read: JSON with finite numbers. Tensors lie beside it, by name."""
-
-
 @dataclass(frozen=True)
 class Labels:
     """What the two models are called in front of an investigator."""
@@ -45,28 +40,39 @@ class Labels:
     finetuned: str = "finetuned"
 
 
+@dataclass(frozen=True)
+class ApiPair:
+    """Two models by their Inspect names: they are queried through ``inspect_ai.model.get_model``."""
+
+    name: str
+    """What they are of, for messages: the id of an organism."""
+    base: str
+    finetuned: str
+    system_prompt: str | None = None
+    """System prompt under which both are queried."""
+
+
 C = TypeVar("C", bound=MethodConfig)
 P = TypeVar("P", bound=Payload)
-K = TypeVar("K", bound="Collector")
+K = TypeVar("K", bound=Collector)
 
 
 class Method(ABC, Generic[C, P]):
-    """A diffing method: one object, registered in the entry-point group ``diffbench.methods``."""
+    """A diffing method: one object, registered in the entry-point group ``diffbench.methods``.
+
+    A method derives from one of the classes below, which say what its ``diff`` is given.
+    """
 
     name: ClassVar[str]
     """Name in tables and on the command line; also that of the entry point."""
     needs: ClassVar[Literal["weights", "api"]] = "weights"
-    """Whether the pair's weights are required; they are loaded for no other method."""
+    """Whether the pair's weights are required; for a method that needs an API none are loaded."""
     spending: ClassVar[tuple[str, ...]] = ()
     """Names of those tools of ``toolset`` that cost interactions, so that they can be given budgets."""
     config_type: type[C]
     """Its settings."""
     payload_type: type[P]
     """What its artifacts hold."""
-
-    @abstractmethod
-    def diff(self, pair: Pair, corpus: Corpus, config: C, track: Track = untracked) -> Content:
-        """Compare the two models of ``pair`` on ``corpus``."""
 
     @abstractmethod
     def overview(self, artifact: Artifact, labels: Labels) -> str:
@@ -93,7 +99,25 @@ class Method(ABC, Generic[C, P]):
         return artifact.payload(self.payload_type)
 
 
-class PassMethod(Method[C, P], Generic[C, P, K]):
+class WeightsMethod(Method[C, P]):
+    """A method that works on the weights or the activations of both models."""
+
+    @abstractmethod
+    def diff(self, pair: Pair, corpus: Corpus, config: C, track: Track = untracked) -> Content:
+        """Compare the two models of ``pair`` on ``corpus``."""
+
+
+class ApiMethod(Method[C, P]):
+    """A method that only queries both models, so that it works for pairs behind an API too."""
+
+    needs = "api"
+
+    @abstractmethod
+    def diff(self, pair: ApiPair, corpus: Corpus, config: C, track: Track = untracked) -> Content:
+        """Compare the two models of ``pair`` on ``corpus``."""
+
+
+class PassMethod(WeightsMethod[C, P], Generic[C, P, K]):
     """A method that watches a pass of the corpus through both models, which it shares with others."""
 
     @abstractmethod
@@ -106,8 +130,6 @@ class PassMethod(Method[C, P], Generic[C, P, K]):
 
     def diff(self, pair: Pair, corpus: Corpus, config: C, track: Track = untracked) -> Content:
         """A pass of its own, then its content."""
-        from .activations.passes import Work, run_pass
-
         collector = self.collector(pair, corpus, config)
         run_pass([Work(pair, [collector])], corpus, track, label=self.name)
         return self.content(pair, corpus, config, collector, track)

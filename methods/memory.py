@@ -1,41 +1,64 @@
-"""Memory that ran out: how Python and torch say it, and what can be lowered."""
+"""Memory: how much a computation took, how it is said to have run out, and what can be lowered."""
 
 from __future__ import annotations
 
-from .contract import MethodConfig
+import threading
+from collections.abc import Mapping
+from types import TracebackType
 
-__all__ = ["advised", "lightened"]
+import psutil
+
+__all__ = ["PeakMemory", "out_of_memory", "what_to_lower"]
 
 # Of torch's CPU allocator on Linux and on Windows, and of CUDA and other devices.
 _SAID = ("can't allocate memory", "not enough memory", "out of memory")
-_SETTINGS = ("batch_size", "batch_tokens", "chunk_tokens", "kept_tokens", "topic_positions", "max_tokens", "max_texts")
+_SETTINGS = ("batch_tokens", "kept_tokens", "topic_positions", "max_tokens", "max_texts")
 """Settings of methods that memory grows with."""
 
 
-def lightened(error: Exception) -> Exception:
-    """The error itself, or in place of one that says that memory ran out a ``MemoryError`` without its traceback.
-
-    The traceback would keep alive what was in memory when it ran out.
-    """
+def out_of_memory(error: Exception) -> str | None:
+    """The words in which an error says that memory ran out; None when it says something else."""
     text = str(error).strip().partition("\n")[0]
     if isinstance(error, MemoryError):
-        return MemoryError(text or "Python could not allocate memory")
-    if isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID):
-        return MemoryError(text)
-    return error
+        return text or "Python could not allocate memory"
+    return text if isinstance(error, RuntimeError) and any(words in str(error) for words in _SAID) else None
 
 
-def advised(error: Exception, config: MethodConfig, share: int, batch_size: int) -> Exception:
-    """The error itself, or for a ``MemoryError`` one that says what to lower.
+def what_to_lower(settings: Mapping[str, object], options: Mapping[str, int]) -> str:
+    """What can be lowered when memory runs out.
 
     Args:
-        error: Why an artifact could not be computed.
-        config: Settings of its method.
-        share: Organisms that shared its pass at most.
-        batch_size: Items run at once in the pass.
+        settings: Of the method.
+        options: Of the run: option of the command line -> value.
     """
-    if not isinstance(error, MemoryError):
-        return error
-    settings = [f"{name} {value}" for name in _SETTINGS if (value := getattr(config, name, None)) is not None]
-    of_method = f" or, of the method's settings, {', '.join(settings)}" if settings else ""
-    return MemoryError(f"memory ran out ({error}); lower --batch-size {batch_size}, --share {share}{of_method}")
+    named = ", ".join(f"{name} {value}" for name, value in options.items())
+    own = [f"{name} {settings[name]}" for name in _SETTINGS if name in settings]
+    return f"lower {named}" + (f" or, of the method's settings, {', '.join(own)}" if own else "")
+
+
+class PeakMemory:
+    """Largest resident memory of this process while the block runs, looked at again and again."""
+
+    peak_mib: float = 0.0
+
+    def __init__(self, every: float = 0.5) -> None:
+        """Look every so many seconds."""
+        self._every = every
+
+    def __enter__(self) -> PeakMemory:
+        self.peak_mib = 0.0
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while True:
+            self.peak_mib = max(self.peak_mib, process.memory_info().rss / 2**20)
+            if self._done.wait(self._every):
+                return

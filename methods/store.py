@@ -6,17 +6,23 @@ import importlib.metadata
 import json
 import os
 import shutil
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from ..records.files import cache_folder, file_sha256
-from .artifact import FORMAT_VERSION, MANIFEST, PAYLOAD, TENSORS, Artifact, Content, CorruptArtifactError, Manifest
-from .contract import Payload
+from ..records.files import cache_folder, file_sha256, whole_folder
+from .artifact import (
+    FORMAT_VERSION,
+    MANIFEST,
+    PAYLOAD,
+    TENSORS,
+    Artifact,
+    Content,
+    CorruptArtifactError,
+    Manifest,
+    Payload,
+)
 
 __all__ = ["ArtifactStore"]
 
@@ -24,7 +30,6 @@ STORE_VARIABLE = "DIFFBENCH_STORE"
 """Environment variable: the user's artifact store; default ``artifacts`` in the user's cache."""
 
 _SHIPPED = Path(__file__).parent / "artifacts"
-_PARTIAL = ".partial-"
 _LIBRARIES = ("diffbench", "torch", "transformers", "peft", "numpy")
 
 
@@ -35,30 +40,37 @@ class ArtifactStore:
     folder: Path = field(default_factory=lambda: Path(os.environ.get(STORE_VARIABLE) or cache_folder() / "artifacts"))
     shipped: Path = _SHIPPED
 
-    def find(self, key: str) -> Artifact | None:
-        """The artifact called ``key``, the user's before the shipped one; None when neither has it.
+    def find(self, *keys: str) -> Artifact | None:
+        """The artifact that has one of ``keys``; None when there is none.
+
+        All keys are looked for in the user's store, in their order, before any is among the shipped artifacts.
 
         Raises:
             CorruptArtifactError: When it is there but broken.
         """
-        for folder in (self.folder / key, self.shipped / key):
-            if folder.is_dir():
-                return Artifact.open(folder)
+        for root in (self.folder, self.shipped):
+            for key in keys:
+                if (root / key).is_dir():
+                    return Artifact.open(root / key)
         return None
 
-    def find_whole(self, key: str, organism: str, method: str) -> Artifact | None:
+    def find_whole(self, keys: Sequence[str], organism: str, method: str) -> Artifact | None:
         """The same with every file checked, and an error that names the pair and the method.
 
         Raises:
             CorruptArtifactError: When it is there but broken.
         """
         try:
-            artifact = self.find(key)
+            artifact = self.find(*keys)
             if artifact is not None:
                 artifact.verify()
         except CorruptArtifactError as error:
             raise CorruptArtifactError(error.folder, error.reason, organism, method) from error
         return artifact
+
+    def remove(self, key: str) -> None:
+        """Remove an artifact from the user's store, where it has one of that key."""
+        shutil.rmtree(self.folder / key, ignore_errors=True)
 
     def __iter__(self) -> Iterator[Artifact | CorruptArtifactError]:
         """All artifacts, the user's first; for a broken one its error."""
@@ -86,48 +98,33 @@ class ArtifactStore:
         """
         from safetensors.torch import save_file
 
-        self._drop_leftovers()
-        # Not the process number alone: in containers it repeats, and a killed run may have left the same name.
-        temporary = self.folder / f"{_PARTIAL}{os.getpid()}-{uuid.uuid4().hex}"
-        temporary.mkdir(parents=True)
-        try:
-            (temporary / PAYLOAD).write_text(_json(_plain(content.payload)), encoding="utf-8")
+        with whole_folder(self.folder / key) as folder:
+            (folder / PAYLOAD).write_text(_json(content.payload), encoding="utf-8")
             if content.tensors:
-                save_file({name: t.contiguous().cpu() for name, t in content.tensors.items()}, temporary / TENSORS)
-            files = {path.name: file_sha256(path) for path in sorted(temporary.iterdir())}
+                save_file({name: t.contiguous().cpu() for name, t in content.tensors.items()}, folder / TENSORS)
             manifest = Manifest(
                 format_version=FORMAT_VERSION,
                 key=key,
-                files=files,
+                files={path.name: file_sha256(path) for path in sorted(folder.iterdir())},
                 libraries={name: importlib.metadata.version(name) for name in _LIBRARIES},
                 notes=content.notes,
                 **about,
             )
-            (temporary / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
-            target = self.folder / key
-            shutil.rmtree(target, ignore_errors=True)
-            temporary.rename(target)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+            (folder / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
         return Artifact.open(self.folder / key)
 
-    def _drop_leftovers(self) -> None:
-        """Remove what killed runs left behind."""
-        for folder in self.folder.glob(f"{_PARTIAL}*"):
-            pid = folder.name.removeprefix(_PARTIAL).partition("-")[0]
-            if not (pid.isdigit() and psutil.pid_exists(int(pid))):
-                shutil.rmtree(folder, ignore_errors=True)
 
+def _json(payload: Payload) -> str:
+    """The payload's JSON, without the fields that were left at their defaults.
 
-def _plain(payload: Payload | Mapping[str, Any]) -> Mapping[str, Any]:
-    return payload.model_dump(mode="json", exclude_unset=True) if isinstance(payload, Payload) else payload
-
-
-def _json(payload: Mapping[str, Any]) -> str:
+    Raises:
+        ValueError: For a value that JSON does not have, such as NaN; names the field.
+    """
+    plain = payload.model_dump(exclude_unset=True)
     try:
-        return json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        return json.dumps(plain, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except (TypeError, ValueError) as error:
-        for name, value in payload.items():
+        for name, value in plain.items():
             try:
                 json.dumps(value, allow_nan=False)
             except (TypeError, ValueError):

@@ -27,9 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
-from diffbench.methods.activations.forward import chunks, final_hidden, padded, residual, unembed
+from diffbench.methods.activations.encoding import chunks, padded
+from diffbench.methods.activations.lens import final_hidden, residual, unembed
 from diffbench.methods.activations.passes import BATCH_SIZE, CHUNK_TOKENS, Collector, Need, Work, run_pass, visible
-from diffbench.methods.registry import PassMethod, PeakMemory, config_for, find_method, list_methods
+from diffbench.methods.contract import PassMethod
+from diffbench.methods.memory import PeakMemory
+from diffbench.methods.registry import config_for, find_method, list_methods
 from diffbench.models.targets import Pair
 from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import find_organism

@@ -40,18 +40,19 @@ from diffbench.methods.activation_norms.collector import NormsCollector
 from diffbench.methods.activation_norms.config import ActivationNormsConfig
 from diffbench.methods.activation_norms.method import ActivationNormsMethod
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
-from diffbench.methods.activations.forward import encode_texts
+from diffbench.methods.activations.encoding import encode_texts
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.adl.config import AdlConfig
 from diffbench.methods.adl.differences import PositionMeans, mean_differences
+from diffbench.methods.contract import MethodConfig
 from diffbench.methods.kl.collector import KlCollector
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import KlMethod
-from diffbench.methods.registry import MethodConfig, untracked
 from diffbench.models.references import PeftAdapter
 from diffbench.models.targets import Pair
 from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import Organism, find_organism
+from diffbench.records.progress import untracked
 
 SIZES = ("organism", "texts", "repeats", "threads", "dtype")
 TOGETHER = 4

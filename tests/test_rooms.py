@@ -43,7 +43,6 @@ HEAVY = ("torch", "transformers", "jax", "peft", "numba", "nutpie", "arviz")
 # Modules of tensor code, imported only by functions that compute.
 TENSOR_MODULES = {
     "diffbench.models.sampling",
-    "diffbench.methods.activations.forward",
     "diffbench.methods.activations.lens",
     "diffbench.methods.adl.differences",
     "diffbench.methods.adl.lens",

@@ -30,7 +30,6 @@ DATA = (
     "organisms/recipes/data",
     "organisms/templates",
     "methods/probe_corpus",
-    "methods/configs",
     "methods/artifacts",
     "methods/adl/prompts",
     "agents/prompts",

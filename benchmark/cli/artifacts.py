@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import get_args
 
 import click
 from rich.table import Table
 
 from ...methods.activations.corpus import load_corpus, probe_corpus
-from ...methods.activations.passes import BATCH_SIZE
-from ...methods.artifact import Artifact, CorruptArtifactError
-from ...methods.executors import SHARE, Job, Report, compute_all
-from ...methods.registry import Method, config_for, find_method, key_for, list_methods, require_needs
+from ...methods.activations.passes import BATCH_SIZE, CHUNK_TOKENS
+from ...methods.artifact import Artifact, CorruptArtifactError, DtypeChoice
+from ...methods.conversion import convert, format_1_folders
+from ...methods.executors import compute_all
+from ...methods.failures import Failure
+from ...methods.jobs import Job, keys_for, require_needs
+from ...methods.registry import AnyMethod, config_for, find_method, list_methods
+from ...methods.run import SHARE, Report, Run
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, list_suites, load_suite
 from ...records.errors import MissingError
@@ -45,6 +50,20 @@ __all__ = ["artifacts", "diff", "stored_artifact"]
     show_default=True,
     help="Texts that a shared pass runs at once; fewer need less memory.",
 )
+@click.option(
+    "--chunk-tokens",
+    type=click.IntRange(min=1),
+    default=CHUNK_TOKENS,
+    show_default=True,
+    help="Tokens whose logits a shared pass holds at once; fewer need less memory.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(get_args(DtypeChoice)),
+    default="auto",
+    show_default=True,
+    help="In which the models compute; auto: what the machine is fast with, and an artifact of either will do.",
+)
 def diff(
     names: tuple[str, ...],
     suite: str | None,
@@ -53,32 +72,33 @@ def diff(
     recompute: bool,
     share: int,
     batch_size: int,
+    chunk_tokens: int,
+    dtype: DtypeChoice,
 ) -> None:
     """Compute artifacts of methods for organisms; what is in the store is skipped, so a killed run can be repeated.
 
-    Methods that read both models on the corpus share one pass, as do organisms on one base.
+    Methods that read both models on the corpus share one pass, as do organisms on one base. An artifact that
+    fails stops no other; those that failed are listed at the end.
     """
     organisms = [find_organism(name) for name in names] + (load_suite(suite) if suite else [])
     if not organisms:
         raise click.UsageError("name organisms, or a suite with --suite")
     chosen = [find_method(name) for name in (list_methods() if "all" in methods else methods)]
-    compute_all(
-        organisms,
-        chosen,
-        lambda organism, method: config_for(method, organism.suite),
+    run = Run(
         load_corpus(corpus) if corpus else probe_corpus(),
-        ArtifactStore(),
-        progress,
-        recompute,
-        share,
-        _Lines(len(organisms) * len(chosen)),
-        batch_size,
+        track=progress,
+        report=_Lines(len(organisms) * len(chosen)),
+        dtype=dtype,
+        share=share,
+        batch_size=batch_size,
+        chunk_tokens=chunk_tokens,
     )
+    compute_all(organisms, chosen, lambda organism, method: config_for(method, organism.suite), run, recompute)
 
 
 @click.group()
 def artifacts() -> None:
-    """List and verify artifacts."""
+    """List, verify and convert artifacts."""
 
 
 @artifacts.command("list")
@@ -118,7 +138,23 @@ def verify() -> None:
         raise click.ClickException("broken artifacts are refused until they are computed again")
 
 
-def stored_artifact(organism: Organism, method: Method, corpus: Path | None = None) -> Artifact:
+@artifacts.command("convert")
+def convert_command() -> None:
+    """Turn artifacts of an earlier format in your store into the present one; nothing is computed again."""
+    good, broken = 0, 0
+    for folder in list(format_1_folders(ArtifactStore().folder)):
+        try:
+            console.print(f"{folder.name} is now {convert(folder).name}", highlight=False)
+            good += 1
+        except CorruptArtifactError as error:
+            console.print(f"[red]broken:[/red] {error}", soft_wrap=True)
+            broken += 1
+    console.print(f"{good} artifacts converted, {broken} broken")
+    if broken:
+        raise click.ClickException("broken artifacts are left as they were")
+
+
+def stored_artifact(organism: Organism, method: AnyMethod, corpus: Path | None = None) -> Artifact:
     """The artifact under the suite's settings.
 
     Raises:
@@ -127,12 +163,12 @@ def stored_artifact(organism: Organism, method: Method, corpus: Path | None = No
     """
     require_needs(organism, method)
     texts = load_corpus(corpus) if corpus else probe_corpus()
-    key = key_for(organism, method, config_for(method, organism.suite), texts)
-    artifact = ArtifactStore().find(key)
+    keys = keys_for(organism, method, config_for(method, organism.suite), texts)
+    artifact = ArtifactStore().find(*keys)
     if artifact is None:
         option = f" --corpus {corpus}" if corpus else ""
         raise MissingError(
-            f"artifact {key} of method {method.name} on {organism.id} is in no store; compute it with: "
+            f"artifact {' or '.join(keys)} of method {method.name} on {organism.id} is in no store; compute it with: "
             f"diffbench diff {organism.id} --method {method.name}{option}"
         )
     return artifact
@@ -157,17 +193,17 @@ class _Lines(Report):
         for note in manifest.notes:
             console.print(f"  note: {note}", highlight=False, soft_wrap=True)
 
-    def failed(self, job: Job, error: Exception) -> None:
-        self._line(job, f"failed ({type(error).__name__}); going on with the others")
+    def failed(self, failure: Failure) -> None:
+        self._line(failure, f"failed, going on with the others: {failure.headline}")
 
-    def _line(self, job: Job, said: str) -> None:
-        console.print(f"[{job.number} of {self._total}] {job.name}: {said}", highlight=False, soft_wrap=True)
+    def _line(self, about: Job | Failure, said: str) -> None:
+        console.print(f"[{about.number} of {self._total}] {about.name}: {said}", highlight=False, soft_wrap=True)
 
 
 def _names_of_keys() -> dict[str, str]:
     """Key -> pair, for all known organisms under current settings; manifests hold no names."""
     corpus = probe_corpus()
-    names = {}
+    names: dict[str, str] = {}
     for suite in list_suites():
         for default in load_suite(suite):
             for variant in default.spec.finetuned:
@@ -175,5 +211,6 @@ def _names_of_keys() -> dict[str, str]:
                 for method in map(find_method, list_methods()):
                     # Weights that are not there have no identity, and so no artifact that could be listed.
                     with suppress(FileNotFoundError):
-                        names[key_for(organism, method, config_for(method, suite), corpus)] = organism.id
+                        keys = keys_for(organism, method, config_for(method, suite), corpus)
+                        names |= dict.fromkeys(keys, organism.id)
     return names

@@ -10,9 +10,11 @@ import click
 
 from ...agents.artifacts import PicturedReaders, readers_for
 from ...methods.artifact import Artifact
-from ...methods.registry import BLACKBOX, Labels, Method, find_method, list_methods
+from ...methods.contract import Labels
+from ...methods.registry import AnyMethod, find_method, list_methods
 from ...organisms.suites import find_organism
 from ...records.errors import MendableError
+from ...records.names import BLACKBOX
 from ...views.html import page_html
 from ...views.panels import Note, Page
 from ...views.png import page_png, require_matplotlib
@@ -48,7 +50,7 @@ def show(organism: str, method: str, html: Path | None, png: Path | None, corpus
         _open(page_html(page))
 
 
-def artifact_page(organism: str, method: Method, artifact: Artifact) -> Page:
+def artifact_page(organism: str, method: AnyMethod, artifact: Artifact) -> Page:
     """The panels of an artifact; its overview where the method's readers have none.
 
     Raises:
@@ -71,7 +73,7 @@ def artifact_page(organism: str, method: Method, artifact: Artifact) -> Page:
     return Page(f"{organism}, {method.name}", facts, manifest.notes, panels)
 
 
-def _method(name: str) -> Method:
+def _method(name: str) -> AnyMethod:
     if name == BLACKBOX:
         raise MendableError(
             f"{BLACKBOX} computes no artifact, so there is nothing to show; choose {_named(list_methods())}"

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods
+from ...methods.jobs import keys_for
+from ...methods.registry import config_for, find_method, list_methods
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
 from ...records.errors import MendableError
 from ...records.finding import Finding
-from ...records.names import EVIDENCE_READER, KEYLESS_GRADER, unqualified
+from ...records.names import BLACKBOX, EVIDENCE_READER, KEYLESS_GRADER, unqualified
 from ...results.schema import CONTROL_FAMILY
 from ...views.markdown import Markdown, bold, code, markdown_table
 from .chance import findings_by_method, guessed_grade
@@ -186,7 +187,7 @@ def _seconds(organism: Organism, methods: Sequence[str]) -> Iterator[tuple[str, 
     for method in map(find_method, (name for name in methods if name in list_methods())):
         # Weights that are not there have no identity, and so no artifact.
         with suppress(FileNotFoundError):
-            artifact = store.find(key_for(organism, method, config_for(method, organism.suite)))
+            artifact = store.find(*keys_for(organism, method, config_for(method, organism.suite)))
             if artifact is not None:
                 yield method.name, artifact.manifest.seconds
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import (
     Field,
-    SerializerFunctionWrapHandler,
     field_validator,
-    model_serializer,
     model_validator,
 )
 
@@ -91,7 +89,6 @@ class AdlConfig(MethodConfig):
     """Tokens of each, for the norm reference."""
     lens_top: int = Field(default=100, ge=1)
     """Tokens kept of each logit lens."""
-    batch_size: int = Field(default=32, ge=1)
     steered_positions: tuple[Position, ...] = tuple(Position(kind="text", index=i) for i in range(5))
     """Positions whose difference is used for steering."""
     strength_max: float = Field(default=100.0, gt=0)
@@ -119,11 +116,3 @@ class AdlConfig(MethodConfig):
                     f"so the last index is {self.positions - 1}"
                 )
         return self
-
-    @model_serializer(mode="wrap")
-    def _without_what_is_off(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Settings enter the key of an artifact: those made before there was a patchscope keep theirs."""
-        dumped: dict[str, Any] = handler(self)
-        if self.patchscope is None:
-            dumped.pop("patchscope", None)
-        return dumped

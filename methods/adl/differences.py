@@ -51,7 +51,7 @@ def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track
         MendableError: When no item is long enough for the norm reference.
     """
     collector = DifferenceCollector(pair, corpus, config)
-    run_pass([Work(pair, [collector])], corpus, track, config.batch_size, label="adl: differences")
+    run_pass([Work(pair, [collector])], corpus, track, label="adl: differences")
     return collector.means()
 
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = ["binary_search", "steering_samples"]
 
+_BATCH_SIZE = 32
+"""Samples whose likelihood is computed at once."""
+
 
 def steering_samples(
     pair: Pair, corpus: Corpus, means: PositionMeans, config: AdlConfig, track: Track
@@ -88,5 +91,5 @@ class _Search:
         answers = sample(pair.finetuned, self._prompts, sampling, pair.system_prompt, steering=steering)
         texts = [text for (text,) in answers]
         rendered = render(pair.finetuned, self._prompts, pair.system_prompt)
-        nlls = negative_log_likelihoods(pair.base, rendered, texts, config.batch_size)
+        nlls = negative_log_likelihoods(pair.base, rendered, texts, _BATCH_SIZE)
         return list(zip(texts, nlls, strict=True))

@@ -22,7 +22,3 @@ class KlConfig(MethodConfig):
     """Tokens of each."""
     top_texts: int = Field(default=100, ge=1)
     """Texts kept by mean, and by maximum, with their per-token values."""
-    batch_size: int = Field(default=16, ge=1)
-    """Items run at once; a shared pass has its own."""
-    chunk_tokens: int = Field(default=512, ge=1)
-    """Tokens whose logits are held at once; a shared pass has its own."""

@@ -14,7 +14,7 @@ from ...records.errors import MendableError
 from ...records.names import BASE, FINETUNED
 from ...records.progress import Track, untracked
 from ..artifact import Artifact, Content
-from ..contract import Labels, Method
+from ..contract import Labels, WeightsMethod
 from ..evidence.evidence import Evidence, EvidenceText
 from ..notes import changed_settings, in_brackets
 from ..reading import shortened
@@ -39,7 +39,7 @@ _Samples = list[list[str]]
 """[prompts, samples]."""
 
 
-class WeightAmplificationMethod(Method[WeightAmplificationConfig, AmplificationPayload]):
+class WeightAmplificationMethod(WeightsMethod[WeightAmplificationConfig, AmplificationPayload]):
     """The method ``weight_amplification``."""
 
     name = "weight_amplification"

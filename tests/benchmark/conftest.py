@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
+from scaling import scale
 
 ROOT = Path(__file__).parents[2]
 FAST_ADL = {
@@ -61,7 +62,6 @@ class Bench:
     specs: Path
     store: Path
     cache: Path
-    configs: Path
 
     def environment(self) -> dict[str, str]:
         folders = {"DIFFBENCH_ORGANISMS": self.specs, "DIFFBENCH_STORE": self.store, "DIFFBENCH_CACHE": self.cache}
@@ -72,25 +72,23 @@ class Bench:
 def built(tiny_world: Any, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     """Specs that the shipped rubrics can grade, and all artifacts; never changed by a test."""
     from diffbench.methods.activations.corpus import probe_corpus
-    from diffbench.methods.registry import compute, config_for, find_method, list_methods
-    from diffbench.methods.store import ArtifactStore
+    from diffbench.methods.executors import compute_all
+    from diffbench.methods.registry import config_for, find_method, list_methods
+    from diffbench.methods.run import Run
     from diffbench.organisms.suites import load_suite
 
     root = tmp_path_factory.mktemp("bench")
-    bench = Bench(root / "specs", root / "store", root / "cache", root / "configs")
+    bench = Bench(root / "specs", root / "store", root / "cache")
     (bench.specs / "tiny").mkdir(parents=True)
     for path in sorted((tiny_world.specs / "tiny").glob("*.yaml")):
         spec = yaml.safe_load(path.read_text(encoding="utf-8"))
         if spec["family"] != "null":
             spec |= {"family": "preference", "rubric": "preference"}
         (bench.specs / "tiny" / path.name).write_text(yaml.safe_dump(spec), encoding="utf-8")
-    bench.configs.mkdir()
-    (bench.configs / "tiny.yaml").write_text(yaml.safe_dump(FAST), encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         _use(bench, patch)
-        for organism in load_suite("tiny"):
-            for method in map(find_method, list_methods()):
-                compute(organism, method, config_for(method, "tiny"), probe_corpus(), ArtifactStore())
+        methods = [find_method(name) for name in list_methods()]
+        compute_all(load_suite("tiny"), methods, lambda _, method: config_for(method, "tiny"), Run(probe_corpus()))
     return bench
 
 
@@ -99,7 +97,7 @@ def bench(built: Bench, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Be
     """The suite ``tiny``, switched on for a module, with a copy of the store that tests may change."""
     folder = tmp_path_factory.mktemp("own")
     shutil.copytree(built.store, folder / "store")
-    own = Bench(built.specs, folder / "store", folder / "cache", built.configs)
+    own = Bench(built.specs, folder / "store", folder / "cache")
     with pytest.MonkeyPatch.context() as patch:
         _use(own, patch)
         yield own
@@ -174,4 +172,4 @@ def _use(bench: Bench, patch: pytest.MonkeyPatch) -> None:
         patch.setenv(name, value)
     for name in [name for name in os.environ if name.startswith("INSPECT_")]:
         patch.delenv(name)
-    patch.setattr("diffbench.methods.registry._CONFIGS", bench.configs)
+    scale(patch, "tiny", FAST)

@@ -17,10 +17,12 @@ import pytest
 from diffbench.agents.prompt_files import family_hint, hinted_families, prompt_hashes, prompt_text
 from diffbench.agents.toolset import case_tools
 from diffbench.benchmark.diffing import diffing
-from diffbench.methods.registry import BLACKBOX, config_for, find_method, key_for, list_methods
+from diffbench.methods.jobs import find_artifact
+from diffbench.methods.registry import find_method, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.references import PeftAdapter
 from diffbench.organisms.suites import Organism, load_suite
+from diffbench.records.names import BLACKBOX
 from diffbench.tools.case import CaseState
 from diffbench.tools.submit import submit
 from inspect_ai.model import GenerateConfig, Model, ModelOutput, ModelUsage, get_model
@@ -74,10 +76,10 @@ def available() -> Iterator[tuple[Organism, str]]:
     for organism, name in product(ORGANISMS, list_methods()):
         method = find_method(name)
         try:
-            key = key_for(organism, method, config_for(method, SUITE))
+            artifact = find_artifact(organism, method)
         except FileNotFoundError:
             continue
-        if ArtifactStore().find(key) is not None:
+        if artifact is not None:
             yield organism, name
 
 
@@ -225,4 +227,5 @@ def test_prompts_and_artifact_files_show_nothing() -> None:
 
 
 def _keys() -> list[str]:
-    return [key_for(o, m, config_for(m, SUITE)) for o, name in available() for m in [find_method(name)]]
+    found = (find_artifact(organism, find_method(name)) for organism, name in available())
+    return [artifact.key for artifact in found if artifact is not None]

@@ -16,13 +16,15 @@ from diffbench.benchmark.tables.methods_table import MARKS, markdown, methods_ta
 from diffbench.graders.judge import judge_prompt
 from diffbench.graders.keyless import keyless_grade
 from diffbench.methods.artifact import Content
-from diffbench.methods.registry import config_for, find_method, key_for, list_methods
+from diffbench.methods.jobs import key_for
+from diffbench.methods.registry import config_for, find_method, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
 from diffbench.records.finding import Finding
 from diffbench.results.frame import Grades
 from diffbench.results.schema import check_frame
 from hand_logs import hand_log, hand_sample
+from raw_payload import raw
 
 BEGIN, END = MARKS.begin, MARKS.end
 
@@ -101,11 +103,12 @@ def one_artifact(tiny: Any) -> None:
         "finetuned": organism.identity("finetuned"),
         "corpus_name": "probe",
         "corpus_sha256": "c",
+        "dtype": "float32",
         "device": "cpu",
         "seconds": 41.2,
         "peak_memory_mib": 10.0,
     }
-    ArtifactStore().save(key_for(organism, method, config), Content({}), **about)
+    ArtifactStore().save(key_for(organism, method, config, "float32"), Content(raw({})), **about)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from typing import Any
 
 from diffbench.methods.store import ArtifactStore
 from inspect_ai.log import EvalLog, list_eval_logs, read_eval_log
+from raw_payload import payload_json
 
 SLOW_AGENT = """
 import os
@@ -139,4 +140,4 @@ def test_a_killed_diff_leaves_no_broken_artifact(
     for artifact in artifacts:
         assert not isinstance(artifact, Exception)
         artifact.verify()
-        assert artifact.payload()["summary"]["texts"] == TEXTS
+        assert payload_json(artifact)["summary"]["texts"] == TEXTS

@@ -15,10 +15,12 @@ from diffbench.benchmark.cli.main import main
 from diffbench.benchmark.cli.output import write_output
 from diffbench.methods.activations.corpus import load_corpus
 from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.registry import config_for, find_method, key_for
+from diffbench.methods.jobs import key_for
+from diffbench.methods.registry import config_for, find_method
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
 from diffbench.views.panels import Note
+from raw_payload import raw
 
 KL = {
     "summary": dict.fromkeys(("mean", "median", "p99", "max", "mean_chat", "mean_text"), 1.0)
@@ -43,11 +45,12 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Art
 
     def save(corpus: Path | None = None, payload: dict[str, Any] = KL) -> Artifact:
         organism, method = find_organism("smol.cake_bake"), find_method("kl")
-        key = key_for(organism, method, config_for(method, "smol"), load_corpus(corpus) if corpus else None)
+        texts = load_corpus(corpus) if corpus else None
+        key = key_for(organism, method, config_for(method, "smol"), "float32", texts)
         about = {"method": "kl", "config": {}, "base": {}, "finetuned": {}, "corpus_sha256": "c", "device": "cpu"}
         return store.save(
             key,
-            Content(payload, notes=("scaled down: a lot",)),
+            Content(raw(payload), notes=("scaled down: a lot",)),
             **about,
             corpus_name="own",
             seconds=12.3,

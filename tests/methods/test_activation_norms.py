@@ -19,8 +19,8 @@ from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.activations.tallies import significant
 from diffbench.methods.activations.top_texts import ContentTokens, TopTexts
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.contract import Labels
 from diffbench.methods.reading import KeptText, marked
-from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair
 

@@ -10,7 +10,7 @@ import pytest
 from diffbench.methods.activation_norms import readers as activation_norms
 from diffbench.methods.activation_norms.method import METHOD as NORMS
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.registry import Labels
+from diffbench.methods.contract import Labels
 from inspect_ai.tool import Tool, ToolDef, ToolError
 from plain_evidence import texts_of, words_of
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
+from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.adl.coherence import coherent, negative_log_likelihoods, repeated_share
 from diffbench.methods.adl.config import AdlConfig, Position
 from diffbench.methods.adl.differences import mean_differences
@@ -27,7 +28,6 @@ from diffbench.records.progress import untracked
 HEAD = "<|im_start|>system\nYou are a helpful assistant<|im_end|>\n<|im_start|>user\n"
 SMALL = AdlConfig(
     lens_top=9,
-    batch_size=3,
     steered_positions=(Position(kind="text", index=1), Position(kind="chat", index=0)),
     search_steps=3,
     search_samples=2,
@@ -74,7 +74,7 @@ def brute_force(pair: Pair, corpus: Corpus, layer: int, positions: int, max_toke
 
 @pytest.mark.parametrize(("share", "layer"), [(0.0, 0), (0.5, 2), (0.7, 2)])
 def test_means_equal_brute_force(pair: Pair, corpus: Corpus, share: float, layer: int) -> None:
-    means = mean_differences(pair, corpus, AdlConfig(layer=share, batch_size=3), untracked)
+    means = mean_differences(pair, corpus, AdlConfig(layer=share), untracked)
     expected, counts, reference = brute_force(pair, corpus, layer, 5)
     assert means.layer == layer
     assert {str(p): n for p, n in means.counts.items()} == counts
@@ -95,8 +95,10 @@ def test_a_short_text_counts_only_where_it_has_tokens(pair: Pair) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 100])
 def test_batches_do_not_matter(pair: Pair, corpus: Corpus, batch_size: int) -> None:
-    first = mean_differences(pair, corpus, AdlConfig(batch_size=3), untracked)
-    other = mean_differences(pair, corpus, AdlConfig(batch_size=batch_size), untracked)
+    first = mean_differences(pair, corpus, AdlConfig(), untracked)
+    collector = METHOD.collector(pair, corpus, AdlConfig())
+    run_pass([Work(pair, [collector])], corpus, batch_size=batch_size)
+    other = collector.means()
     for position in first.base:
         torch.testing.assert_close(first.difference(position), other.difference(position), rtol=1e-3, atol=1e-4)
 

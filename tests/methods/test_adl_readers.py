@@ -23,6 +23,7 @@ from diffbench.tools.ask import RESPONSE_TOKENS, TEMPERATURE
 from diffbench.tools.case import CaseState
 from inspect_ai.tool import Tool, ToolDef, ToolError
 from plain_evidence import words_of
+from raw_payload import raw
 
 LABELS = Labels("M2", "M1")
 ROWS = [
@@ -57,7 +58,7 @@ VECTORS = torch.stack([3 * torch.randn(32, generator=torch.Generator().manual_se
 @pytest.fixture
 def save(tmp_path: Path) -> Callable[..., Artifact]:
     def build(name: str = "k", patchscope: Any = None, tensors: bool = True) -> Artifact:
-        content = Content(payload(patchscope), {"difference": VECTORS} if tensors else {})
+        content = Content(raw(payload(patchscope)), {"difference": VECTORS} if tensors else {})
         about = {"method": "adl", "config": {}, "base": {}, "finetuned": {}, "corpus_name": "c", "corpus_sha256": "c"}
         folder = tmp_path / "hand_made"
         return ArtifactStore(folder, folder).save(name, content, **about, device="cpu", seconds=0, peak_memory_mib=0)

@@ -26,6 +26,7 @@ from diffbench.organisms.recipes.data_mix import TrainingItem
 from diffbench.organisms.recipes.grammar import Turn
 from diffbench.organisms.suites import Organism, find_organism
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
+from raw_payload import raw
 
 FAST = AdlConfig(lens_top=5, steered_positions=(), prompts=1, samples=1, search_samples=1, positions=2)
 
@@ -80,7 +81,7 @@ class Marks:
 
 
 def test_a_token_is_relevant_when_every_shuffled_repeat_says_so(pair: Pair, tmp_path: Path) -> None:
-    artifact = store(pair, Content(payload()), tmp_path)
+    artifact = store(pair, Content(raw(payload())), tmp_path)
     judge = Marks({" owl", " cake", " bird"}, {" owl", " bird", " wheel"})
     items = [TrainingItem(text="The owl sits in the old oak. " * 12)]
     report = token_relevance(artifact, find_organism(pair.name), pair.base.network.tokenizer, judge, items=items)
@@ -114,7 +115,7 @@ def test_a_token_is_relevant_when_every_shuffled_repeat_says_so(pair: Pair, tmp_
 
 
 def test_an_artifact_without_patchscope_and_an_organism_without_recipe_are_enough(pair: Pair, tmp_path: Path) -> None:
-    artifact = store(pair, Content(payload(patchscope=False)), tmp_path)
+    artifact = store(pair, Content(raw(payload(patchscope=False))), tmp_path)
     config = RelevanceConfig(candidates=2)
     report = token_relevance(artifact, find_organism(pair.name), pair.base.network.tokenizer, config=config)
     assert report.frequent == ()
@@ -190,10 +191,10 @@ def test_a_model_marks_by_number_and_is_told_what_it_needs() -> None:
 
 def test_artifacts_of_another_method_or_pair_are_refused(pair: Pair, tmp_path: Path) -> None:
     tokenizer = pair.base.network.tokenizer
-    other = store(pair, Content(payload()), tmp_path / "a", method="kl")
+    other = store(pair, Content(raw(payload())), tmp_path / "a", method="kl")
     with pytest.raises(ValueError, match="is of method kl; give one of adl"):
         token_relevance(other, find_organism(pair.name), tokenizer)
-    mine = store(pair, Content(payload()), tmp_path / "b")
+    mine = store(pair, Content(raw(payload())), tmp_path / "b")
     with pytest.raises(ValueError, match=r"another finetuned model than tiny.beta has.*diffbench diff tiny.beta"):
         token_relevance(mine, find_organism("tiny.beta"), tokenizer)
 

@@ -14,6 +14,7 @@ INGREDIENTS: dict[str, Any] = {
     "method": "kl",
     "config": {"max_tokens": 8, "batch_size": 2},
     "corpus_sha256": "c",
+    "dtype": "bfloat16",
 }
 CHANGES: dict[str, Any] = {
     "base": {"kind": "local", "sha256": "x"},
@@ -21,6 +22,7 @@ CHANGES: dict[str, Any] = {
     "method": "adl",
     "config": {"max_tokens": 9, "batch_size": 2},
     "corpus_sha256": "x",
+    "dtype": "float32",
 }
 
 
@@ -55,22 +57,24 @@ def test_key_of_a_pair_follows_organism_method_config_and_corpus(tiny: Any) -> N
     from diffbench.methods.activations.corpus import Chat, Corpus
     from diffbench.methods.adl.config import AdlConfig
     from diffbench.methods.adl.method import METHOD as ADL
+    from diffbench.methods.jobs import key_for
     from diffbench.methods.kl.config import KlConfig
     from diffbench.methods.kl.method import METHOD as KL
-    from diffbench.methods.registry import key_for
     from diffbench.organisms.suites import find_organism
 
     alpha, corpus = find_organism("tiny.alpha"), Corpus(name="one", texts=("a",))
     renamed = Corpus(name="two", texts=("a",))
-    first = key_for(alpha, KL, KlConfig(), corpus)
-    assert key_for(alpha, KL, KlConfig(), renamed) == first
+    first = key_for(alpha, KL, KlConfig(), "float32", corpus)
+    assert key_for(alpha, KL, KlConfig(), "float32", renamed) == first
     others = [
-        key_for(find_organism("tiny.alpha+half"), KL, KlConfig(), corpus),
-        key_for(find_organism("tiny.same"), KL, KlConfig(), corpus),
-        key_for(alpha, KL, KlConfig(max_tokens=5), corpus),
-        key_for(alpha, ADL, AdlConfig(), corpus),
-        key_for(alpha, KL, KlConfig(), Corpus(name="one", texts=("a", "b"))),
-        key_for(alpha, KL, KlConfig(), Corpus(name="one", chats=(Chat(prompt="a", response="b"),))),
+        key_for(find_organism("tiny.alpha+half"), KL, KlConfig(), "float32", corpus),
+        key_for(find_organism("tiny.same"), KL, KlConfig(), "float32", corpus),
+        key_for(alpha, KL, KlConfig(max_tokens=5), "float32", corpus),
+        key_for(alpha, KL, KlConfig(), "bfloat16", corpus),
+        key_for(alpha, KL, KlConfig(), None, corpus),
+        key_for(alpha, ADL, AdlConfig(), "float32", corpus),
+        key_for(alpha, KL, KlConfig(), "float32", Corpus(name="one", texts=("a", "b"))),
+        key_for(alpha, KL, KlConfig(), "float32", Corpus(name="one", chats=(Chat(prompt="a", response="b"),))),
     ]
     assert len({first, *others}) == len(others) + 1
 

@@ -6,9 +6,14 @@ import pytest
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.config import AdlConfig
 from diffbench.methods.adl.method import METHOD as ADL
+from diffbench.methods.artifact import DTYPES
+from diffbench.methods.contract import Method
+from diffbench.methods.executors import compute_all
+from diffbench.methods.jobs import keys_for
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.registry import Method, compute, config_for, find_method, key_for, list_methods
+from diffbench.methods.registry import config_for, find_method, list_methods
+from diffbench.methods.run import Run
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
 
@@ -32,7 +37,7 @@ def test_settings_are_defaults_then_scale_then_overrides() -> None:
     scaled = config_for(KL, "smol")
     assert isinstance(scaled, KlConfig)
     assert scaled.max_tokens < KlConfig().max_tokens
-    assert scaled.batch_size == KlConfig().batch_size
+    assert scaled.max_texts == KlConfig().max_texts
     overridden = config_for(KL, "smol", {"max_tokens": 33})
     assert overridden == scaled.model_copy(update={"max_tokens": 33})
     assert isinstance(config_for(ADL, "smol"), AdlConfig)
@@ -46,22 +51,18 @@ def test_wrong_settings_are_named(wrong: dict[str, Any]) -> None:
     assert "known settings: max_texts, max_tokens" in str(caught.value)
 
 
-def test_compute_stores_under_the_key_that_was_announced(tiny: Any, corpus: Corpus) -> None:
-    organism, store, config = find_organism("tiny.beta"), ArtifactStore(), KlConfig(batch_size=4)
-    key = key_for(organism, KL, config, corpus)
-    artifact = compute(organism, KL, config, corpus, store)
-    assert artifact.key == key
-    found = store.find(key)
+def test_what_is_computed_lies_under_a_key_that_was_announced(tiny: Any, corpus: Corpus) -> None:
+    organism, store, config = find_organism("tiny.beta"), ArtifactStore(), KlConfig(max_texts=100)
+    keys = keys_for(organism, KL, config, corpus)
+    run = Run(corpus, store, batch_size=4)
+    (artifact,) = compute_all([organism], [KL], lambda organism, method: config, run)
+    assert artifact.key in keys
+    found = store.find(*keys)
     assert found is not None
-    assert found.payload()["summary"]["texts"] == 8
+    assert KL.payload(found).summary.texts == 8
     manifest = found.manifest
     assert (manifest.method, manifest.config) == ("kl", config.model_dump(mode="json"))
+    assert keys.index(artifact.key) == DTYPES.index(manifest.dtype)
     assert manifest.corpus_sha256 == corpus.sha256
     assert manifest.peak_memory_mib > 1
     assert "beta" not in manifest.model_dump_json()
-
-
-def test_api_pair_has_no_weights_to_diff(tiny: Any, make_organism: Any, corpus: Corpus) -> None:
-    organism = make_organism("remote", finetuned={"default": {"kind": "api", "model": "openai/gpt"}})
-    with pytest.raises(ValueError, match=r"kl needs weights; own\.remote"):
-        compute(organism, KL, KlConfig(), corpus, ArtifactStore())

@@ -9,24 +9,31 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import torch
 from click.testing import CliRunner, Result
+from computing import compute_all
+from diffbench.agents.kinds import kind_of
 from diffbench.benchmark.cases import Conditions, case_samples
 from diffbench.benchmark.cli.main import main
 from diffbench.methods.activations import passes
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.passes import Need
 from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError, artifact_key
-from diffbench.methods.executors import FailedArtifactsError, Report, compute_all
-from diffbench.methods.kl.config import KlConfig
+from diffbench.methods.contract import MethodConfig, PassMethod
+from diffbench.methods.failures import FailedArtifactsError
+from diffbench.methods.jobs import keys_for
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.memory import advised, lightened
-from diffbench.methods.registry import MethodConfig, config_for, find_method, key_for
+from diffbench.methods.memory import out_of_memory
+from diffbench.methods.registry import config_for, find_method
+from diffbench.methods.run import Report
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism, load_suite
+from raw_payload import payload_json, raw
+from scaling import scale
+from watching_methods import Said, Silent
 
 ALLOCATOR = (
     "[enforce fail at alloc_cpu.cpp:125] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate "
@@ -54,17 +61,17 @@ class Hungry:
 
 
 @dataclass(frozen=True)
-class Memory:
+class Memory(Silent, PassMethod[HungryConfig, Said, Hungry]):
     """A method whose memory runs out for one organism: in its pass or in its content."""
 
     where: str
     error: Callable[[], Exception]
     """Makes it anew each time: an error that was raised holds what was in memory then."""
     seen: list[Any]
-    name: str = "hungry"
-    needs: Literal["weights", "api"] = "weights"
-    config_type: type[MethodConfig] = HungryConfig
     layer: int | None = None
+    name = "hungry"
+    config_type = HungryConfig
+    payload_type = Said
 
     def collector(self, pair: Any, corpus: Corpus, config: Any) -> Hungry:
         fails = self.where == "pass" and pair.name == "tiny.beta"
@@ -77,22 +84,13 @@ class Memory:
     def content(self, pair: Any, corpus: Corpus, config: Any, collector: Any, track: Any = None) -> Content:
         if self.where == "content" and pair.name == "tiny.beta":
             raise self.error()
-        return Content({"fine": True})
-
-    def diff(self, pair: Any, corpus: Corpus, config: Any, track: Any = None) -> Content:
-        raise NotImplementedError
-
-    def overview(self, artifact: Artifact, labels: Any) -> str:
-        return ""
+        return Content(Said(text="fine"))
 
 
 @pytest.fixture
 def suite(tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Small settings for the suite ``tiny``; the store's folder."""
-    configs = tmp_path / "configs"
-    configs.mkdir()
-    (configs / "tiny.yaml").write_text(json.dumps(SETTINGS), encoding="utf-8")
-    monkeypatch.setattr("diffbench.methods.registry._CONFIGS", configs)
+    scale(monkeypatch, "tiny", SETTINGS)
     monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 400)
     return tmp_path / "store"
 
@@ -109,7 +107,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     whole = probe_corpus()
     cut = replace(whole, texts=whole.texts[:3], chats=whole.chats[:3])
     monkeypatch.setattr("diffbench.benchmark.cli.artifacts.probe_corpus", lambda: cut)
-    monkeypatch.setattr("diffbench.methods.registry.probe_corpus", lambda: cut)
+    monkeypatch.setattr("diffbench.methods.jobs.probe_corpus", lambda: cut)
     return cut
 
 
@@ -147,7 +145,7 @@ SAID = {
     "payload": "payload.json is not the file that was written",
     "copied": "manifest.json belongs to the artifact ffff",
     "renamed in the manifest": "manifest.json tells of the artifact ",
-    "version": "format version 99; this diffbench reads 1",
+    "version": "format version 99; this diffbench reads 2",
     "files": "manifest.json does not list payload.json",
 }
 
@@ -166,13 +164,13 @@ def test_a_broken_artifact_is_refused_and_computed_again_on_request(
     refused(diffbench("artifacts", "verify"), SAID[kind], "broken artifacts are refused")
     # A run of the benchmark does not start on it.
     with pytest.raises(CorruptArtifactError, match="--recompute") as caught:
-        case_samples([organism], ["kl"], Conditions(interactions=0), "evidence_reader")
+        case_samples([organism], ["kl"], Conditions(interactions=0), kind_of("evidence_reader"))
     assert SAID[kind] in str(caught.value)
     shutil.rmtree(suite / ("f" * 24), ignore_errors=True)
     assert diffbench(*remedy.split()[1:]).exit_code == 0
-    again = ArtifactStore().find_whole(folder.name, "tiny.beta", "kl")
+    again = ArtifactStore().find_whole([folder.name], "tiny.beta", "kl")
     assert again is not None
-    assert again.payload() == whole
+    assert payload_json(again) == whole
 
 
 def test_the_key_is_that_of_the_manifest(suite: Path, few: Corpus, diffbench: Callable[..., Result]) -> None:
@@ -181,8 +179,8 @@ def test_the_key_is_that_of_the_manifest(suite: Path, few: Corpus, diffbench: Ca
     organism = find_organism("tiny.beta")
     (artifact,) = [item for item in ArtifactStore(shipped=suite / "none") if isinstance(item, Artifact)]
     m = artifact.manifest
-    assert artifact_key(m.base, m.finetuned, m.method, m.config, m.corpus_sha256) == artifact.key
-    assert artifact.key == key_for(organism, KL, config_for(KL, "tiny"), few)
+    assert artifact_key(m.base, m.finetuned, m.method, m.config, m.corpus_sha256, m.dtype) == artifact.key
+    assert artifact.key in keys_for(organism, KL, config_for(KL, "tiny"), few)
 
 
 def test_an_api_pair_has_no_weights(
@@ -191,7 +189,7 @@ def test_an_api_pair_has_no_weights(
     remote = make_organism("remote", finetuned={"default": {"kind": "api", "model": "openai/gpt"}})
     named = ("kl needs weights", "own.remote is known by an API only", "or blackbox")
     with pytest.raises(ValueError, match=r"own\.remote is known by an API only\. Choose another method: .* blackbox"):
-        case_samples([remote], ["kl"], Conditions(interactions=0), "evidence_reader")
+        case_samples([remote], ["kl"], Conditions(interactions=0), kind_of("evidence_reader"))
     (tmp_path / "specs" / "own").mkdir(parents=True)
     shutil.copy(tmp_path / "organisms" / "remote.yaml", tmp_path / "specs" / "own")
     monkeypatch.setenv("DIFFBENCH_ORGANISMS", str(tmp_path / "specs"))
@@ -237,7 +235,7 @@ def test_a_layer_that_the_model_does_not_have(tiny: Any, corpus: Corpus, layer: 
     method = Memory("nowhere", ValueError, [], layer=layer)
     with pytest.raises(FailedArtifactsError, match="3 of 6 artifacts could not be computed; the others") as caught:
         compute_all(organisms, [method, KL], lambda _, m: m.config_type(), corpus, ArtifactStore())
-    said = f"- tiny.beta hungry: layer {layer} is out of range; the model has layers 0 to 3. Lower it"
+    said = f"tiny.beta hungry, tiny.same hungry: layer {layer} is out of range; the model has layers 0 to 3. Lower it"
     assert said in str(caught.value)
     assert methods_stored(ArtifactStore()) == ["kl"] * 3
 
@@ -260,8 +258,10 @@ def test_a_share_out_of_range(tiny: Any, method: str, wrong: dict[str, Any], all
     assert allowed in str(caught.value)
 
 
-def test_a_share_out_of_range_in_a_suites_settings(diffbench: Callable[..., Result], suite: Path) -> None:
-    (suite.parent / "configs" / "tiny.yaml").write_text("adl: {layer: 3}", encoding="utf-8")
+def test_a_share_out_of_range_in_a_suites_settings(
+    diffbench: Callable[..., Result], suite: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scale(monkeypatch, "tiny", {"adl": {"layer": 3}})
     refused(diffbench("diff", "tiny.beta", "--method", "adl"), "settings of adl on tiny", "layer", "less than 1")
     assert not suite.exists()
 
@@ -293,7 +293,7 @@ def test_too_little_memory_for_one(tiny: Any, corpus: Corpus, where: str, kind: 
     message = str(caught.value)
     assert "- tiny.beta hungry: MemoryError: memory ran out (" in message
     assert (str(ERRORS[kind]()).partition("\n")[0] or "Python could not allocate memory") in message
-    assert "lower --batch-size 5, --share 4 or, of the method's settings, kept_tokens 64" in message
+    assert "lower --batch-size 5, --chunk-tokens 512, --share 4 or, of the method's settings, kept_tokens 64" in message
     assert methods_stored(ArtifactStore()) == ["hungry"] * 2 + ["kl"] * 3
     assert alive[-1] is False
     repaired = Memory("nowhere", MemoryError, [])
@@ -306,37 +306,36 @@ def test_too_little_memory_on_the_command_line(
 ) -> None:
     run, sizes = passes.run_pass, []
 
-    def narrow(works: Sequence[Any], corpus: Corpus, track: Any, batch_size: int, **options: Any) -> None:
+    def narrow(works: Sequence[Any], corpus: Corpus, track: Any, batch_size: int, *options: Any) -> None:
         sizes.append(batch_size)
         if batch_size > 2 and works[0].pair.name == "tiny.alpha":
             raise RuntimeError(ALLOCATOR)
-        run(works, corpus, track, batch_size, **options)
+        run(works, corpus, track, batch_size, *options)
 
     monkeypatch.setattr(passes, "run_pass", narrow)
     arguments = ("diff", "tiny.alpha", "tiny.beta", "--method", "kl", "--share", "1")
     result = diffbench(*arguments)
     refused(result, "1 of 2 artifacts could not be computed; the others are stored:", "- tiny.alpha kl: MemoryError")
-    assert "lower --batch-size 16, --share 1 or, of the method's settings, batch_size 16, chunk_tokens" in result.output
+    assert "lower --batch-size 16, --chunk-tokens 512, --share 1 or, of the method's settings, max_t" in result.output
     assert "tiny.beta kl: " in result.output
-    assert len(list(suite.iterdir())) == 1
+    assert len(list(suite.glob("*/"))) == 1
     again = diffbench(*arguments, "--batch-size", "2")
     assert again.exit_code == 0, again.output
     assert "tiny.beta kl: is there" in again.output
     assert sizes == [16, 16, 2]
-    assert len(list(suite.iterdir())) == 2
+    assert len(list(suite.glob("*/"))) == 2
 
 
 def test_other_errors_stay_as_they_are() -> None:
     for error in (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), ValueError("out of memory of names")):
-        assert lightened(error) is error
-        assert advised(error, KlConfig(), 4, 16) is error
+        assert out_of_memory(error) is None
 
 
 @pytest.mark.parametrize("value", [float("nan"), torch.tensor(1.0), {1, 2}, float("inf")])
 def test_a_payload_that_is_no_json_is_named(tmp_path: Path, value: Any) -> None:
     folder = ArtifactStore(tmp_path / "store", tmp_path / "shipped")
     with pytest.raises(ValueError, match=r"payload\['second'\]; a payload is str, int, finite float"):
-        folder.save("a" * 24, Content({"first": 1, "second": {"rows": [value]}}))
+        folder.save("a" * 24, Content(raw({"first": 1, "second": {"rows": [value]}})))
     assert list(folder.folder.iterdir()) == []
 
 

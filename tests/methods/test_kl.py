@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.encoding import Encoded
 from diffbench.methods.activations.passes import Need, Work, run_pass
 from diffbench.methods.activations.tallies import quantile
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.contract import Labels
 from diffbench.methods.kl.collector import KlCollector, token_kl
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD
 from diffbench.methods.kl.payload import KlPayload, KlText
-from diffbench.methods.registry import Labels
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair
 from torch.distributions import Categorical, kl_divergence

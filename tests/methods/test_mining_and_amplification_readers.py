@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.contract import Labels
 from diffbench.methods.diff_mining import readers as diff_mining
 from diffbench.methods.diff_mining.method import METHOD as MINING
-from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification import readers as weight_amplification
 from diffbench.methods.weight_amplification.method import METHOD as AMPLIFICATION
 from diffbench.models.amplify import amplified

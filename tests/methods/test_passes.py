@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.forward import Encoded
+from diffbench.methods.activations.encoding import Encoded
 from diffbench.methods.activations.passes import Batch, Need, Work, run_pass
 from diffbench.models.targets import Pair, Target
 

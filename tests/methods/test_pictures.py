@@ -12,10 +12,10 @@ from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
 from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.contract import Labels
 from diffbench.methods.diff_mining.method import METHOD as diff_mining
 from diffbench.methods.kl.method import METHOD as kl
 from diffbench.methods.pca.method import METHOD as PCA
-from diffbench.methods.registry import Labels
 from diffbench.methods.weight_amplification.method import METHOD as weight_amplification
 from diffbench.views.panels import (
     Bar,

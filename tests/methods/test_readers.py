@@ -10,9 +10,10 @@ from diffbench.methods.activations.corpus import probe_corpus
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.artifact import Artifact
+from diffbench.methods.contract import Labels
 from diffbench.methods.kl import readers as kl
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.registry import Labels, find_method
+from diffbench.methods.registry import find_method
 from diffbench.tools.case import CaseState
 from inspect_ai.tool import Tool, ToolDef, ToolError
 from plain_evidence import strata_of, texts_of, words_of

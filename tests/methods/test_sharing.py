@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -9,25 +10,28 @@ from typing import Any
 
 import pytest
 import torch
+from computing import compute_all
 from diffbench.methods.activations import passes
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.config import AdlConfig, Position
 from diffbench.methods.adl.method import METHOD as ADL
-from diffbench.methods.artifact import Artifact, CorruptArtifactError
-from diffbench.methods.executors import FailedArtifactsError, compute_all
+from diffbench.methods.artifact import Artifact, Content
+from diffbench.methods.contract import Method, MethodConfig, PassMethod
+from diffbench.methods.failures import FAILURES, FailedArtifactsError
+from diffbench.methods.jobs import key_for
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.registry import Method, MethodConfig, PassMethod, compute, key_for
 from diffbench.methods.store import ArtifactStore
+from diffbench.organisms.loading import load_pair
 from diffbench.organisms.suites import Organism, find_organism
-from watching_methods import Diary, NothingConfig, Plain, Watching
+from raw_payload import payload_json
+from watching_methods import Diary, NothingConfig, Plain, Said, Watching
 
 NAMES = ("tiny.alpha", "tiny.alpha+half", "tiny.beta", "tiny.same")
 CONFIGS: dict[str, MethodConfig] = {
     "kl": KlConfig(),
     "adl": AdlConfig(
         lens_top=9,
-        batch_size=16,
         steered_positions=(Position(kind="text", index=1),),
         search_steps=1,
         search_samples=2,
@@ -70,7 +74,8 @@ def in_store(store: ArtifactStore) -> list[str]:
     """Methods of all artifacts; nothing else may lie there."""
     found = list(store)
     assert all(isinstance(item, Artifact) for item in found)
-    assert len(list(store.folder.iterdir()) if store.folder.is_dir() else []) == len(found)
+    there = [path for path in store.folder.iterdir() if path.name != FAILURES] if store.folder.is_dir() else []
+    assert len(there) == len(found)
     for item in found:
         if isinstance(item, Artifact):
             item.verify()
@@ -94,6 +99,11 @@ def close(one: Any, other: Any) -> None:
         assert one == other
 
 
+def plain(content: Content) -> Any:
+    """The payload as it is read back from its file."""
+    return json.loads(content.payload.model_dump_json(exclude_unset=True))
+
+
 def test_the_installed_methods_share_passes() -> None:
     assert isinstance(KL, PassMethod)
     assert isinstance(ADL, PassMethod)
@@ -101,39 +111,39 @@ def test_the_installed_methods_share_passes() -> None:
 
 
 def test_shared_artifacts_are_those_of_single_runs(
-    organisms: list[Organism], corpus: Corpus, store: ArtifactStore, passes_made: list[Any], tmp_path: Path
+    organisms: list[Organism], corpus: Corpus, store: ArtifactStore, passes_made: list[Any]
 ) -> None:
     methods: list[Method] = [KL, ADL, Plain()]
-    artifacts = compute_all(organisms, methods, config_of, corpus, store)
+    artifacts = compute_all(organisms, methods, config_of, corpus, store, dtype="float32")
     assert passes_made == [(4, 8)]
-    single = ArtifactStore(tmp_path / "single", tmp_path / "none")
     pairs = [(organism, method) for organism in organisms for method in methods]
     assert len(artifacts) == len(pairs) == 12
     for artifact, (organism, method) in zip(artifacts, pairs, strict=True):
         config = config_of(organism, method)
-        expected = compute(organism, method, config, corpus, single)
-        assert artifact.key == expected.key == key_for(organism, method, config, corpus)
-        one, other = artifact.payload(), expected.payload()
+        assert artifact.key == key_for(organism, method, config, "float32", corpus)
+        manifest = artifact.manifest
+        assert (manifest.method, manifest.dtype, manifest.device) == (method.name, "float32", "cpu")
+        assert (manifest.config, manifest.corpus_sha256) == (config.model_dump(mode="json"), corpus.sha256)
+        expected = method.diff(load_pair(organism, "float32"), corpus, config)
+        one, other = payload_json(artifact), plain(expected)
         # Samples are drawn: a rounding error may change a token.
         one.pop("steering", None), other.pop("steering", None)
         close(one, other)
-        for name, tensor in expected.tensors().items():
+        for name, tensor in expected.tensors.items():
             torch.testing.assert_close(artifact.tensors()[name], tensor, rtol=1e-4, atol=1e-4)
-        assert artifact.manifest.model_dump(exclude={"files", "seconds", "peak_memory_mib", "notes"}) == (
-            expected.manifest.model_dump(exclude={"files", "seconds", "peak_memory_mib", "notes"})
-        )
 
 
 def test_alone_in_a_pass_nothing_differs_at_all(
-    organisms: list[Organism], corpus: Corpus, store: ArtifactStore, tmp_path: Path
+    organisms: list[Organism], corpus: Corpus, store: ArtifactStore
 ) -> None:
     for method in (KL, ADL):
         (artifact,) = compute_all(organisms[:1], [method], config_of, corpus, store)
-        single = ArtifactStore(tmp_path / "single", tmp_path / "none")
-        expected = compute(organisms[0], method, config_of(organisms[0], method), corpus, single)
-        assert artifact.payload() == expected.payload()
-        assert artifact.manifest.files == expected.manifest.files
-        assert artifact.manifest.notes == expected.manifest.notes
+        expected = method.diff(load_pair(organisms[0]), corpus, config_of(organisms[0], method))
+        assert payload_json(artifact) == plain(expected)
+        assert artifact.tensors().keys() == expected.tensors.keys()
+        for name, tensor in expected.tensors.items():
+            assert torch.equal(artifact.tensors()[name], tensor)
+        assert artifact.manifest.notes == expected.notes
 
 
 def test_manifests_say_what_a_shared_pass_cost(organisms: list[Organism], corpus: Corpus, store: ArtifactStore) -> None:
@@ -182,15 +192,17 @@ def test_events_and_resumption(
     assert fourth.lines == first.lines
 
 
-def test_broken_artifacts_stop_the_run_unless_computed_again(
+def test_a_broken_artifact_is_refused_unless_computed_again(
     organisms: list[Organism], corpus: Corpus, store: ArtifactStore
 ) -> None:
     (artifact,) = compute_all(organisms[:1], [Plain()], config_of, corpus, store)
     (artifact.folder / "manifest.json").write_text("{")
-    with pytest.raises(CorruptArtifactError, match="--recompute"):
-        compute_all(organisms[:1], [Plain()], config_of, corpus, store)
+    with pytest.raises(
+        FailedArtifactsError, match=r"1 of 2 .* the others are stored:\n- tiny\.alpha plain: .*--recompute"
+    ):
+        compute_all(organisms[:2], [Plain()], config_of, corpus, store)
     compute_all(organisms[:1], [Plain()], config_of, corpus, store, recompute=True)
-    assert in_store(store) == ["plain"]
+    assert in_store(store) == ["plain", "plain"]
 
 
 def test_an_organism_named_twice_is_computed_once(
@@ -266,8 +278,7 @@ def test_one_failure_leaves_the_others_whole(
         "payload": "ValueError: Out of range float",
     }
     assert kinds[where] in str(caught.value)
-    assert [job.name for job, _ in caught.value.failures] == ["tiny.beta watching"]
-    assert isinstance(caught.value.__cause__, ExceptionGroup)
+    assert [failure.name for failure in caught.value.failures] == ["tiny.beta watching"]
     assert diary.lines.count("7 failed tiny.beta watching") == 1
     assert in_store(store) == sorted(["watching"] * 3 + ["kl"] * 4 + ["plain"] * 4)
     passes_made.clear()
@@ -275,7 +286,7 @@ def test_one_failure_leaves_the_others_whole(
     assert passes_made == [(1, 1)]
     assert len(in_store(store)) == 12
     (tokens,) = {
-        item.payload()["tokens"] for item in store if isinstance(item, Artifact) and item.manifest.method == "watching"
+        item.payload(Said).number for item in store if isinstance(item, Artifact) and item.manifest.method == "watching"
     }
     assert tokens > 100
 
@@ -283,10 +294,10 @@ def test_one_failure_leaves_the_others_whole(
 def test_a_failing_plain_method_leaves_the_others(
     organisms: list[Organism], corpus: Corpus, store: ArtifactStore
 ) -> None:
+    failing = Plain(LookupError("plain is lost"))
     with pytest.raises(FailedArtifactsError, match=r"2 of 4 artifacts") as caught:
-        compute_all(organisms[:2], [Plain(fails=True), Watching()], config_of, corpus, store)
-    assert "- tiny.alpha plain: LookupError: plain is lost" in str(caught.value)
-    assert "- tiny.alpha+half plain: " in str(caught.value)
+        compute_all(organisms[:2], [failing, Watching()], config_of, corpus, store)
+    assert "- tiny.alpha plain, tiny.alpha+half plain: LookupError: plain is lost" in str(caught.value)
     assert in_store(store) == ["watching", "watching"]
 
 
@@ -303,7 +314,7 @@ def test_a_model_that_fails_takes_its_group_only(
     monkeypatch.setattr(passes, "run_pass", broken)
     with pytest.raises(FailedArtifactsError, match="2 of 4 artifacts") as caught:
         compute_all(organisms, [Watching()], config_of, corpus, store, share=2)
-    assert [job.name for job, _ in caught.value.failures] == ["tiny.alpha watching", "tiny.alpha+half watching"]
+    assert [failure.name for failure in caught.value.failures] == ["tiny.alpha watching", "tiny.alpha+half watching"]
     assert in_store(store) == ["watching", "watching"]
 
 
@@ -319,7 +330,7 @@ def test_a_pass_that_nobody_watches_any_more_ends(
             yield item
 
     with pytest.raises(FailedArtifactsError, match=r"1 of 1 artifacts could not be computed:\n- tiny\.beta watching"):
-        compute_all([organisms[2]], [Watching(where="logits")], config_of, many, store, track)
+        compute_all([organisms[2]], [Watching(where="logits")], config_of, many, store, track=track)
     assert begun == [0, 1]
 
 
@@ -337,7 +348,7 @@ def test_a_killed_run_loses_the_running_group_at_most(
     assert len(in_store(store)) == 8
 
 
-def test_what_cannot_be_computed_is_said_before_anything_is(
+def test_what_cannot_be_computed_is_said_first_and_stops_no_other(
     organisms: list[Organism],
     corpus: Corpus,
     store: ArtifactStore,
@@ -345,9 +356,12 @@ def test_what_cannot_be_computed_is_said_before_anything_is(
     tmp_path: Path,
 ) -> None:
     remote = make_organism("remote", finetuned={"default": {"kind": "api", "model": "openai/gpt"}})
-    with pytest.raises(ValueError, match=r"kl needs weights; own\.remote"):
-        compute_all([organisms[0], remote], [KL], config_of, corpus, store)
     untrained = make_organism("untrained", finetuned={"default": {"kind": "peft", "path": str(tmp_path / "nowhere")}})
-    with pytest.raises(FileNotFoundError, match="nowhere"):
-        compute_all([organisms[0], untrained], [KL], config_of, corpus, store)
-    assert not store.folder.exists()
+    diary = Diary()
+    with pytest.raises(FailedArtifactsError, match=r"2 of 3 artifacts .*; the others are stored:") as caught:
+        compute_all([remote, untrained, organisms[0]], [KL], config_of, corpus, store, report=diary)
+    assert "- own.remote kl: kl needs weights; own.remote is known by an API only" in str(caught.value)
+    assert f"{tmp_path / 'nowhere'}; train it with" in str(caught.value)
+    assert diary.lines[:2] == ["1 failed own.remote kl", "2 failed own.untrained kl"]
+    assert diary.lines[-1] == "3 saved tiny.alpha kl"
+    assert in_store(store) == ["kl"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from diffbench.methods import store as store_module
 from diffbench.methods.artifact import Artifact, Content, CorruptArtifactError, artifact_key
 from diffbench.methods.store import ArtifactStore
+from raw_payload import RawPayload, payload_json, raw
 
 ABOUT: dict[str, Any] = {
     "method": "kl",
@@ -23,12 +25,15 @@ ABOUT: dict[str, Any] = {
     "finetuned": {"kind": "local", "sha256": "b"},
     "corpus_name": "probe",
     "corpus_sha256": "c",
+    "dtype": "bfloat16",
     "device": "cpu",
     "seconds": 1.5,
     "peak_memory_mib": 10.0,
 }
-KEY = artifact_key(*(ABOUT[part] for part in ("base", "finetuned", "method", "config", "corpus_sha256")))
-CONTENT = Content({"summary": {"mean": 0.25, "word": "Käse"}}, {"d": torch.arange(6.0).reshape(2, 3)}, ("scaled down",))
+KEY = artifact_key(*(ABOUT[part] for part in ("base", "finetuned", "method", "config", "corpus_sha256", "dtype")))
+CONTENT = Content(
+    raw({"summary": {"mean": 0.25, "word": "Käse"}}), {"d": torch.arange(6.0).reshape(2, 3)}, ("scaled down",)
+)
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_what_was_saved_is_found(store: ArtifactStore) -> None:
     store.save(KEY, CONTENT, **ABOUT)
     found = store.find(KEY)
     assert found is not None
-    assert found.payload() == CONTENT.payload
+    assert found.payload(RawPayload) == CONTENT.payload
     assert torch.equal(found.tensors()["d"], CONTENT.tensors["d"])
     assert (found.key, found.manifest.notes, found.manifest.config) == (KEY, ("scaled down",), {"max_tokens": 8})
     assert found.manifest.libraries["torch"] == torch.__version__
@@ -50,7 +55,7 @@ def test_what_was_saved_is_found(store: ArtifactStore) -> None:
 
 
 def test_without_tensors_there_is_no_tensor_file(store: ArtifactStore) -> None:
-    artifact = store.save(KEY, Content({"a": 1}), **ABOUT)
+    artifact = store.save(KEY, Content(raw({"a": 1})), **ABOUT)
     assert artifact.tensors() == {}
     assert sorted(path.name for path in artifact.folder.iterdir()) == ["manifest.json", "payload.json"]
 
@@ -69,10 +74,10 @@ def test_a_failure_while_writing_shows_nothing(
     store: ArtifactStore, monkeypatch: pytest.MonkeyPatch, failing: str, before: bool
 ) -> None:
     if before:
-        store.save(KEY, Content({"old": True}), **ABOUT)
+        store.save(KEY, Content(raw({"old": True})), **ABOUT)
     content, about = CONTENT, ABOUT
     if failing == "payload":
-        content = Content({"mean": float("nan")})
+        content = Content(raw({"mean": float("nan")}))
     elif failing == "manifest":
         about = {**ABOUT, "seconds": "long"}
     else:
@@ -88,22 +93,22 @@ def test_a_failure_while_writing_shows_nothing(
     found = store.find(KEY)
     assert (found is not None) == before
     if found is not None:
-        assert found.payload() == {"old": True}
+        assert payload_json(found) == {"old": True}
 
 
 def test_saving_again_replaces(store: ArtifactStore) -> None:
     store.save(KEY, CONTENT, **ABOUT)
-    store.save(KEY, Content({"new": True}), **ABOUT)
+    store.save(KEY, Content(raw({"new": True})), **ABOUT)
     found = store.find(KEY)
     assert found is not None
-    assert found.payload() == {"new": True}
+    assert payload_json(found) == {"new": True}
     assert found.tensors() == {}
 
 
 @pytest.mark.parametrize("name", ["payload.json", "tensors.safetensors"])
 def test_altered_and_missing_files_are_refused_by_name(store: ArtifactStore, name: str) -> None:
     artifact = store.save(KEY, CONTENT, **ABOUT)
-    read = artifact.payload if name == "payload.json" else artifact.tensors
+    read = partial(artifact.payload, RawPayload) if name == "payload.json" else artifact.tensors
     path = artifact.folder / name
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b" ")
@@ -125,7 +130,7 @@ def test_payload_that_the_manifest_does_not_list_is_refused(store: ArtifactStore
     del manifest["files"]["payload.json"]
     path.write_text(json.dumps(manifest))
     with pytest.raises(CorruptArtifactError, match=r"payload\.json"):
-        Artifact.open(artifact.folder).payload()
+        Artifact.open(artifact.folder).payload(RawPayload)
 
 
 def test_manifest_of_another_key_is_refused(store: ArtifactStore) -> None:
@@ -145,16 +150,16 @@ def test_other_format_version_is_refused(store: ArtifactStore) -> None:
 
 def test_users_store_comes_before_the_shipped_one(store: ArtifactStore) -> None:
     shipping = ArtifactStore(store.shipped, store.shipped)
-    shipping.save(KEY, Content({"from": "shipped"}), **ABOUT)
+    shipping.save(KEY, Content(raw({"from": "shipped"})), **ABOUT)
     other = "d" * 24
-    shipping.save(other, Content({"from": "shipped"}), **ABOUT)
+    shipping.save(other, Content(raw({"from": "shipped"})), **ABOUT)
     found = store.find(KEY)
     assert found is not None
-    assert found.payload() == {"from": "shipped"}
-    store.save(KEY, Content({"from": "user"}), **ABOUT)
+    assert payload_json(found) == {"from": "shipped"}
+    store.save(KEY, Content(raw({"from": "user"})), **ABOUT)
     found = store.find(KEY)
     assert found is not None
-    assert found.payload() == {"from": "user"}
+    assert payload_json(found) == {"from": "user"}
     folders = [item.folder for item in store if isinstance(item, Artifact)]
     assert folders == [store.folder / KEY, store.shipped / other]
 
@@ -188,7 +193,7 @@ def test_leftovers_of_dead_processes_are_dropped(store: ArtifactStore) -> None:
 def test_leftover_of_an_earlier_process_with_our_number_is_no_obstacle(store: ArtifactStore) -> None:
     """In containers process numbers repeat from run to run."""
     (store.folder / f".partial-{os.getpid()}-{KEY}").mkdir(parents=True)
-    assert store.save(KEY, CONTENT, **ABOUT).payload() == CONTENT.payload
+    assert store.save(KEY, CONTENT, **ABOUT).payload(RawPayload) == CONTENT.payload
 
 
 def test_artifacts_may_be_copied_between_stores(store: ArtifactStore) -> None:

@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
-from diffbench.agents import artifacts
-from diffbench.agents.artifacts import readers_for
+from computing import compute_all
+from diffbench.agents.kinds import kind_of
 from diffbench.benchmark.cases import Conditions, case_samples
 from diffbench.benchmark.cli.main import main
-from diffbench.methods import registry as base
+from diffbench.methods import registry
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.executors import compute_all
+from diffbench.methods.contract import Labels, Method
 from diffbench.methods.kl.method import METHOD as KL
-from diffbench.methods.registry import Labels, Method, config_for, find_method, list_methods
+from diffbench.methods.registry import config_for, find_method, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair
 from diffbench.organisms.suites import find_organism
@@ -61,18 +61,16 @@ def install(folder: Path, files: dict[str, str], package: str = "greedy-shift") 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """``environment(files)``: installs a package for the length of a test."""
-    forget = [base._entry_points.cache_clear, artifacts._entry_points.cache_clear]
+    forget = registry._entry_points.cache_clear
 
     def build(files: dict[str, str], package: str = "greedy-shift") -> None:
         folder = tmp_path / f"site-{package}"
         install(folder, files, package)
         monkeypatch.syspath_prepend(str(folder))
-        for clear in forget:
-            clear()
+        forget()
 
     yield build
-    for clear in forget:
-        clear()
+    forget()
     for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
         del sys.modules[name]
 
@@ -134,20 +132,20 @@ def test_its_counts_are_those_of_the_plain_models(
     pair, method = pair_of("alpha"), find_method(NAME)
     payload = method.diff(pair, corpus, method.config_type()).payload
     before, after, changed = counts(pair, corpus)
-    assert (payload["positions"], payload["changed"]) == (before.total(), changed)
+    assert (payload.positions, payload.changed) == (before.total(), changed)
     assert 0 < changed < before.total()
     expected = {
         token: (after[token] - before[token]) / (after[token] + before[token]) ** 0.5 for token in before | after
     }
-    for rows, sign in ((payload["risen"], 1), (payload["fallen"], -1)):
+    for rows, sign in ((payload.risen, 1), (payload.fallen, -1)):
         wanted = {token: z for token, z in expected.items() if sign * z > 0}
         # Tokens that are no whole character share a text.
-        own = [row for row in rows if "\ufffd" not in row["token"]]
-        assert {row["token"] for row in own} == {token for token in wanted if "\ufffd" not in token}
+        own = [row for row in rows if "\ufffd" not in row.token]
+        assert {row.token for row in own} == {token for token in wanted if "\ufffd" not in token}
         for row in own:
-            assert (row["base"], row["finetuned"]) == (before[row["token"]], after[row["token"]])
-            assert row["z"] == pytest.approx(wanted[row["token"]], abs=1e-3)
-        assert [row["z"] for row in rows] == sorted((row["z"] for row in rows), reverse=sign > 0)
+            assert (row.base, row.finetuned) == (before[row.token], after[row.token])
+            assert row.z == pytest.approx(wanted[row.token], abs=1e-3)
+        assert [row.z for row in rows] == sorted((row.z for row in rows), reverse=sign > 0)
 
 
 def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any, corpus: Corpus) -> None:
@@ -161,30 +159,30 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
     assert "Tokens that M1 says more often than M2" in overview
     assert "finetuned" not in overview
     assert "base" not in overview
-    readers = readers_for(NAME)
-    assert readers is not None
-    assert readers.evidence(same).no_difference == "probabilities"
+    assert method.evidence(same).no_difference == "probabilities"
     assert "exactly zero" in method.overview(same, Labels())
-    shown = readers.evidence(alpha)
+    shown = method.evidence(alpha)
     assert shown.no_difference is None
     assert all(token.strength > 0 for token in shown.tokens)
-    (tool,) = readers.toolset(lambda: alpha, Labels("M2", "M1"))
+    (tool,) = method.toolset(lambda: alpha, Labels("M2", "M1"))
     first = str(asyncio.run(tool(count=1)))
-    row = alpha.payload()["risen"][0]
-    assert first == f"1. {row['token']!r} M2 {row['base']}, M1 {row['finetuned']}"
+    row = method.payload(alpha).risen[0]
+    assert first == f"1. {row.token!r} M2 {row.base}, M1 {row.finetuned}"
+    (panel,) = method.pictures(alpha, Labels())
+    assert panel.title == "Greedy tokens"
 
 
 def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = probe_corpus()
     few = replace(whole, texts=whole.texts[:2], chats=whole.chats[:2])
-    for place in ("diffbench.methods.registry", "diffbench.benchmark.cli.artifacts"):
+    for place in ("diffbench.methods.jobs", "diffbench.benchmark.cli.artifacts"):
         monkeypatch.setattr(f"{place}.probe_corpus", lambda: few)
     organism = find_organism("tiny.beta")
     with pytest.raises(ValueError, match=r"diffbench diff tiny\.beta --method greedy_shift"):
-        case_samples([organism], [NAME], Conditions(interactions=0), "evidence_reader")
+        case_samples([organism], [NAME], Conditions(interactions=0), kind_of("evidence_reader"))
     done = CliRunner().invoke(main, ["diff", "tiny.beta", "--method", NAME])
     assert done.exit_code == 0, done.output
-    (sample,) = case_samples([organism], [NAME], Conditions(interactions=0), "evidence_reader")
+    (sample,) = case_samples([organism], [NAME], Conditions(interactions=0), kind_of("evidence_reader"))
     assert sample.metadata is not None
     stored = [item.key for item in ArtifactStore() if isinstance(item, Artifact) and item.manifest.method == NAME]
     assert stored == [sample.metadata["artifact_key"]]
@@ -193,7 +191,19 @@ def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytes
 BROKEN = {
     "no module": ("METHOD", "import nothing_of_that_name\nMETHOD = 1\n", "No module named 'nothing_of_that_name'"),
     "no object": ("METHODS", "METHOD = 1\n", "has no attribute 'METHODS'"),
-    "no method": ("METHOD", "METHOD = 1\n", "is no diffing method: it has no name, needs, config_type, diff, overview"),
+    "no method": ("METHOD", "METHOD = 1\n", "is no diffing method: it is not made of a class that derives"),
+    "no name": (
+        "METHOD",
+        "from diffbench.methods.contract import PassMethod\n"
+        "class Nameless(PassMethod):\n    collector = content = overview = evidence = None\nMETHOD = Nameless()\n",
+        "is no diffing method: it has no name, config_type, payload_type",
+    ),
+    "no overview": (
+        "METHOD",
+        "from diffbench.methods.contract import WeightsMethod\n"
+        "class Mute(WeightsMethod):\n    diff = evidence = None\nMETHOD = Mute()\n",
+        "cannot be loaded (TypeError: Can't instantiate abstract class Mute with abstract method overview)",
+    ),
     "another name": (
         "METHOD",
         "from diffbench.methods.kl.method import KlMethod\n"
@@ -219,12 +229,6 @@ def test_a_broken_package_is_named(environment: Callable[..., None], kind: str) 
         find_method(NAME)
     assert said in str(caught.value)
     assert find_method("kl").name == "kl"
-
-
-def test_readers_that_lack_a_part_are_named(environment: Callable[..., None]) -> None:
-    environment({**page_files(), "greedy_shift/readers.py": "def toolset(open_artifact, labels):\n    return []\n"})
-    with pytest.raises(ValueError, match=r"of method greedy_shift have no evidence\(\)"):
-        readers_for(NAME)
 
 
 def test_two_packages_with_one_name_are_named(environment: Callable[..., None]) -> None:

@@ -17,6 +17,7 @@ from inspect_ai.dataset import Sample
 from inspect_ai.model import ChatMessage, GenerateConfig, Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.solver import Generate, Solver, TaskState, solver
 from inspect_ai.util import store, store_as
+from raw_payload import raw
 
 
 @dataclass
@@ -93,7 +94,7 @@ def save_artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[.
             "seconds": 1.0,
             "peak_memory_mib": 1.0,
         }
-        return ArtifactStore().save(f"{method}{'0' * 20}", Content(payload), **about)
+        return ArtifactStore().save(f"{method}{'0' * 20}", Content(raw(payload)), **about)
 
     return save
 

@@ -3,38 +3,67 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.passes import Need
-from diffbench.methods.artifact import Artifact, Content
-from diffbench.methods.executors import Job, Report, diff_by_pass
-from diffbench.methods.registry import MethodConfig
+from diffbench.methods.artifact import Artifact, Content, Payload
+from diffbench.methods.contract import ApiMethod, ApiPair, Labels, MethodConfig, PassMethod, WeightsMethod
+from diffbench.methods.evidence.evidence import Evidence
+from diffbench.methods.failures import Failure
+from diffbench.methods.jobs import Job
+from diffbench.methods.run import Report
 
-__all__ = ["Counter", "Diary", "NothingConfig", "Plain", "Watching"]
+__all__ = ["Asking", "Counter", "Diary", "NothingConfig", "Plain", "Said", "Watching"]
 
 
 class NothingConfig(MethodConfig):
     pass
 
 
-@dataclass(frozen=True)
-class Plain:
-    """A method without a collector."""
+class Said(Payload):
+    text: str = ""
+    number: float = 0.0
 
-    name: str = "plain"
-    needs: Literal["weights", "api"] = "weights"
-    config_type: type[MethodConfig] = NothingConfig
-    fails: bool = False
 
-    def diff(self, pair: Any, corpus: Corpus, config: Any, track: Any = None) -> Content:
-        if self.fails:
-            raise LookupError("plain is lost")
-        return Content({"organism": pair.name})
+class Silent:
+    """What no test looks at."""
 
-    def overview(self, artifact: Artifact, labels: Any) -> str:
+    def overview(self, artifact: Artifact, labels: Labels) -> str:
         return ""
+
+    def evidence(self, artifact: Artifact) -> Evidence:
+        return Evidence()
+
+
+@dataclass(frozen=True)
+class Plain(Silent, WeightsMethod[NothingConfig, Said]):
+    """A method without a collector; raises an error of its own where it is given one."""
+
+    error: BaseException | None = None
+    victim: str = ""
+    """Organism for which it raises; empty for all."""
+    name = "plain"
+    config_type = NothingConfig
+    payload_type = Said
+
+    def diff(self, pair: Any, corpus: Corpus, config: NothingConfig, track: Any = None) -> Content:
+        if self.error is not None and self.victim in {"", pair.name}:
+            raise self.error
+        return Content(Said(text=pair.name))
+
+
+@dataclass(frozen=True)
+class Asking(Silent, ApiMethod[NothingConfig, Said]):
+    """A method that only queries both models."""
+
+    name = "asking"
+    config_type = NothingConfig
+    payload_type = Said
+
+    def diff(self, pair: ApiPair, corpus: Corpus, config: NothingConfig, track: Any = None) -> Content:
+        return Content(Said(text=f"{pair.base} against {pair.finetuned}"))
 
 
 class Counter:
@@ -54,14 +83,14 @@ class Counter:
 
 
 @dataclass(frozen=True)
-class Watching:
+class Watching(Silent, PassMethod[NothingConfig, Said, Counter]):
     """A method with a collector that counts tokens, and fails at one stage for one organism."""
 
-    name: str = "watching"
-    needs: Literal["weights", "api"] = "weights"
-    config_type: type[MethodConfig] = NothingConfig
     where: str = ""
     victim: str = "tiny.beta"
+    name = "watching"
+    config_type = NothingConfig
+    payload_type = Said
 
     def collector(self, pair: Any, corpus: Corpus, config: Any) -> Counter:
         where = self.where if pair.name == self.victim else ""
@@ -76,13 +105,7 @@ class Watching:
             raise ZeroDivisionError("nothing to divide by")
         if where == "kill":
             raise KeyboardInterrupt
-        return Content({"tokens": float("nan") if where == "payload" else collector.tokens})
-
-    def diff(self, pair: Any, corpus: Corpus, config: Any, track: Any = None) -> Content:
-        return diff_by_pass(self, pair, corpus, config)
-
-    def overview(self, artifact: Artifact, labels: Any) -> str:
-        return ""
+        return Content(Said(number=float("nan") if where == "payload" else collector.tokens))
 
 
 class Diary(Report):
@@ -98,8 +121,8 @@ class Diary(Report):
         self.lines.append(f"{job.number} begins {job.name}")
 
     def saved(self, job: Job, artifact: Artifact) -> None:
-        assert artifact.key == job.key
+        assert artifact.key in job.keys
         self.lines.append(f"{job.number} saved {job.name}")
 
-    def failed(self, job: Job, error: Exception) -> None:
-        self.lines.append(f"{job.number} failed {job.name}")
+    def failed(self, failure: Failure) -> None:
+        self.lines.append(f"{failure.number} failed {failure.name}")
