@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,7 +253,7 @@ def _culprits(cells: pd.DataFrame, factor: str, kept: list[str]) -> str:
     return alone[0] if alone else f"{', '.join(kept)} together"
 
 
-def _config(factors: tuple[str, ...], sampling: dict[str, Any]) -> dict[str, Any]:
+def _config(factors: tuple[str, ...], sampling: Mapping[str, int]) -> dict[str, object]:
     # Without `check` and `communicate` HiBayES runs defaults that ask questions.
     observed = {"extract_observed_feature": {"feature_name": "score"}}
     columns = list(dict.fromkeys(["organism", "organism_type", "diff_method", "agent", "grader", "run_idx", *factors]))
