@@ -21,6 +21,7 @@ from inspect_ai.tool import ToolInfo
 from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
 from ..methods.evidence.rarity import rarity
 from ..methods.evidence.topics import shown_words, together, topical
+from ..records.finding import Finding
 from ..records.names import ASK_TOOL, EVIDENCE_TOOL, SUBMIT_TOOL
 from ..tools.ask import Answers
 from ..tools.data_blocks import read_block
@@ -101,7 +102,7 @@ def next_call(messages: Sequence[ChatMessage], tools: Sequence[ToolInfo]) -> Cal
     words = _words(seen)
     if _BOARD_TOOL in offered and _BOARD_TOOL not in seen.called and words:
         return Call(_BOARD_TOOL, {"text": _claim(words)}, "The finetuned texts have words of their own.")
-    return Call(SUBMIT_TOOL, _finding(seen, words), "I submit what the evidence carries.")
+    return Call(SUBMIT_TOOL, _finding(seen, words).model_dump(mode="json"), "I submit what the evidence carries.")
 
 
 def _see(messages: Sequence[ChatMessage]) -> _Seen:
@@ -172,17 +173,16 @@ def _claim(words: Sequence[str]) -> str:
     return f"The finetuning is about {', '.join(words[:4])}."
 
 
-def _finding(seen: _Seen, words: Sequence[str]) -> dict[str, Any]:
+def _finding(seen: _Seen, words: Sequence[str]) -> Finding:
     if seen.evidence.no_difference or not words:
         certain = seen.evidence.no_difference
-        return {
-            "verdict": "no_narrow_change",
-            "description": "Nothing narrow changed: the two models behave alike, "
-            "and no topic sets the second one apart.",
-            "confidence": 0.95 if certain else 0.5,
-            "evidence": ["The method finds no difference at all." if certain else "No distinctive words."],
-        }
+        return Finding(
+            verdict="no_narrow_change",
+            description="Nothing narrow changed: the two models behave alike, and no topic sets the second one apart.",
+            confidence=0.95 if certain else 0.5,
+            evidence=("The method finds no difference at all." if certain else "No distinctive words.",),
+        )
     sentences = telling_sentences([*seen.focus, *seen.evidence.texts], words)
     description = f"{_claim(words)} It says things such as: {json.dumps(sentences, ensure_ascii=False)[1:-1]}"
-    evidence = [f"Words of the finetuned side that the base side lacks: {', '.join(words)}"]
-    return {"verdict": "changed", "description": description, "confidence": 0.7, "evidence": evidence}
+    observed = f"Words of the finetuned side that the base side lacks: {', '.join(words)}"
+    return Finding(verdict="changed", description=description, confidence=0.7, evidence=(observed,))

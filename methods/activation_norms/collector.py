@@ -6,17 +6,18 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..activations.encoding import Encoded
 from ..activations.passes import Batch, Need
 from ..activations.tallies import KindMeans, quantile, significant
-from ..activations.top_texts import ContentTokens, TopTexts
+from ..activations.top_texts import ContentTokens, TopTexts, shown_tokens
 from ..reading import KeptText, TextKind
 from .payload import PERCENTILES, CosineStatistics, LayerNorms, LeftOut, NormsPayload, NormsRow, NormStatistics
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["LEAST_TEXTS", "NormsCollector", "token_values"]
 
@@ -184,7 +185,7 @@ class NormsCollector:
     def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
         """Not asked for."""
 
-    def payload(self, layer_count: int, tokenizer: Any) -> NormsPayload:
+    def payload(self, layer_count: int, tokenizer: PreTrainedTokenizerBase) -> NormsPayload:
         """A summary of each layer, and the kept texts with their per-token values."""
         kept = {place: row.item for layer in self.layers.values() for place, row in layer.kept().items()}
         numbers = {place: i for i, place in enumerate(sorted(kept))}
@@ -196,6 +197,5 @@ class NormsCollector:
         )
 
 
-def _text(item: Encoded, tokenizer: Any) -> KeptText:
-    tokens = tuple(tokenizer.decode([token]) for token in item.ids[item.content_start :])
-    return KeptText(kind=item.kind, index=item.index, tokens=tokens)
+def _text(item: Encoded, tokenizer: PreTrainedTokenizerBase) -> KeptText:
+    return KeptText(kind=item.kind, index=item.index, tokens=shown_tokens(item, tokenizer))

@@ -71,8 +71,8 @@ class ActivationNormsMethod(PassMethod[ActivationNormsConfig, NormsPayload, Norm
                 f"max_tokens {config.max_tokens} leaves no token of corpus {corpus.name!r} but first ones and those of "
                 "the chat template; raise it"
             )
-        network = pair.base.network
-        return Content(collector.payload(len(network.layers), network.tokenizer), notes=_notes(config, collector.texts))
+        payload = collector.payload(len(pair.base.network.layers), pair.tokenizer)
+        return Content(payload, notes=_notes(config, collector.texts))
 
     def overview(self, artifact: Artifact, labels: Labels) -> str:
         """A line for each layer, then the texts that differ most at the middle one of them."""

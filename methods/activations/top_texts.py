@@ -5,13 +5,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from ...models.network import Network
 from .corpus import Corpus
 from .encoding import Encoded
 
-__all__ = ["ContentTokens", "TopTexts"]
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["ContentTokens", "TopTexts", "shown_tokens"]
 
 _MARK = "\x01"
 """A character that no chat template holds."""
@@ -22,6 +25,11 @@ T = TypeVar("T")
 def corpus_order(item: Encoded) -> tuple[int, ...]:
     """Place of an item in its corpus, a text before the chat of the same number."""
     return item.index, item.kind == "chat"
+
+
+def shown_tokens(item: Encoded, tokenizer: PreTrainedTokenizerBase) -> tuple[str, ...]:
+    """The tokens of an item from its first word on, decoded one by one."""
+    return tuple(str(tokenizer.decode([token])) for token in item.ids[item.content_start :])
 
 
 class TopTexts(Generic[T]):

@@ -26,7 +26,7 @@ class DiffMiningCollector:
     def __init__(self, pair: Pair, config: DiffMiningConfig) -> None:
         self._pair, self._config = pair, config
         sizes = [int(target.network.model.config.vocab_size) for target in pair]
-        self._vocabulary = min(*sizes, len(pair.base.network.tokenizer))
+        self._vocabulary = min(*sizes, len(pair.tokenizer))
         """Tokens that both models and the tokenizer know; D exists for these alone."""
         if config.top_k > self._vocabulary:
             raise MendableError(

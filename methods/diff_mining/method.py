@@ -57,10 +57,9 @@ class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, DiffMiningCol
         track: Track = untracked,
     ) -> Content:
         """The orderings of texts and of chats, and their topics."""
-        tokenizer = pair.base.network.tokenizer
         kinds = [kind for kind in KINDS if kind in collector.counts]
         sets = {
-            kind: mined_set(collector.counts[kind], config, tokenizer)
+            kind: mined_set(collector.counts[kind], config, pair.tokenizer)
             for kind in track(kinds, "diff_mining: orderings")
         }
         payload = MiningPayload(top_k=config.top_k, layer=collector.layer, sets=sets)

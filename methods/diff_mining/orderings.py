@@ -11,11 +11,12 @@ from .payload import MinedSet, MinedToken, Topic, Topics
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["mined_set", "topics_of"]
 
 
-def mined_set(counts: TokenCounts, config: DiffMiningConfig, tokenizer: Any) -> MinedSet:
+def mined_set(counts: TokenCounts, config: DiffMiningConfig, tokenizer: PreTrainedTokenizerBase) -> MinedSet:
     """Both orderings of positions of one kind and their topics; all empty where D is zero."""
     about = {"texts": counts.texts, "positions": counts.positions, "largest": counts.largest}
     if counts.largest == 0:
@@ -29,7 +30,9 @@ def mined_set(counts: TokenCounts, config: DiffMiningConfig, tokenizer: Any) -> 
     )
 
 
-def topics_of(counts: TokenCounts, mean: NDArray[np.float64], config: DiffMiningConfig, tokenizer: Any) -> Topics:
+def topics_of(
+    counts: TokenCounts, mean: NDArray[np.float64], config: DiffMiningConfig, tokenizer: PreTrainedTokenizerBase
+) -> Topics:
     """Factorise the sampled positions: V ~ W H, V the positive D of each position's top tokens, 0 elsewhere.
 
     Multiplicative updates (Lee and Seung 2001) that lower the generalised Kullback-Leibler divergence of V from W H.
@@ -77,7 +80,11 @@ def topics_of(counts: TokenCounts, mean: NDArray[np.float64], config: DiffMining
 
 
 def _ranked(
-    values: NDArray[np.float64], mean: NDArray[np.float64], n: int, tokenizer: Any, ids: NDArray[Any] | None = None
+    values: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    n: int,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: NDArray[Any] | None = None,
 ) -> tuple[MinedToken, ...]:
     """The ``n`` tokens of largest value above 0; ties by mean D, then by id.
 
@@ -95,7 +102,7 @@ def _ranked(
     return tuple(
         MinedToken(
             id=int(known[i]),
-            token=tokenizer.decode([int(known[i])]),
+            token=str(tokenizer.decode([int(known[i])])),
             value=round(float(values[i]), 6),
             mean=round(float(mean[known[i]]), 4),
         )

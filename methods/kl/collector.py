@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..activations.encoding import Encoded
 from ..activations.passes import Batch, Need
 from ..activations.tallies import KindMeans, quantile
-from ..activations.top_texts import TopTexts
+from ..activations.top_texts import TopTexts, shown_tokens
 from .config import KlConfig
 from .payload import KlPayload, KlSummary, KlText
 
 if TYPE_CHECKING:
     import torch
+    from transformers import PreTrainedTokenizerBase
 
 __all__ = ["KlCollector", "token_kl"]
 
@@ -72,7 +73,7 @@ class KlCollector:
         if self._running and start + len(base) == len(item.ids):
             self._add(_Row(item, self._running, sum(self._running) / len(self._running), max(self._running)))
 
-    def payload(self, tokenizer: Any) -> KlPayload:
+    def payload(self, tokenizer: PreTrainedTokenizerBase) -> KlPayload:
         """Totals, and the kept rows: the top texts by mean and those by maximum."""
         by_mean, by_max = self.by_mean.ranked(), self.by_max.ranked()
         kept = {_shortest_first(row.item): row for row in (*by_mean, *by_max)}
@@ -106,13 +107,13 @@ class KlCollector:
         )
 
 
-def _shown(row: _Row, tokenizer: Any) -> KlText:
+def _shown(row: _Row, tokenizer: PreTrainedTokenizerBase) -> KlText:
     item = row.item
     return KlText(
         index=item.index,
         kind=item.kind,
         mean=row.mean,
         max=row.max,
-        tokens=tuple(tokenizer.decode([token]) for token in item.ids[item.content_start :]),
+        tokens=shown_tokens(item, tokenizer),
         kl=tuple(round(value, _DECIMALS) for value in row.values),
     )

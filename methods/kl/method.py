@@ -53,7 +53,7 @@ class KlMethod(PassMethod[KlConfig, KlPayload, KlCollector]):
         if not collector.texts:
             raise MendableError(f"max_tokens {config.max_tokens} cuts every chat before its first word; raise it")
         notes = scaled_down(config, KlConfig(), collector.texts)
-        return Content(collector.payload(pair.base.network.tokenizer), notes=tuple(notes))
+        return Content(collector.payload(pair.tokenizer), notes=tuple(notes))
 
     def overview(self, artifact: Artifact, labels: Labels) -> str:
         """Totals and the texts that diverge most, with their most divergent tokens."""

@@ -10,7 +10,7 @@ import torch
 
 from ..activations.lens import logit_lens
 from ..activations.tallies import significant
-from ..activations.top_texts import TopTexts
+from ..activations.top_texts import TopTexts, shown_tokens
 from ..activations.top_tokens import TopTokens, top_tokens
 from .config import PcaConfig
 from .differences import Fit, Kept
@@ -88,7 +88,7 @@ def _text(kept: Kept, tokenizer: PreTrainedTokenizerBase) -> ProjectedText:
     return ProjectedText(
         kind=kept.item.kind,
         index=kept.item.index,
-        tokens=tuple(tokenizer.decode([token]) for token in kept.item.ids[first:]),
+        tokens=shown_tokens(kept.item, tokenizer),
         # Of the projections, counted from the first token that is shown.
         positions=tuple(column - first for column in kept.columns),
     )
