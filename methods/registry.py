@@ -14,7 +14,7 @@ from ..records.errors import MendableError, unknown_name
 from ..records.names import BLACKBOX
 from .contract import ApiMethod, Method, MethodConfig, WeightsMethod
 
-__all__ = ["ENTRY_POINTS", "AnyMethod", "config_for", "find_method", "list_methods", "load_point", "unique_points"]
+__all__ = ["AnyMethod", "config_for", "find_method", "list_methods", "registered_methods"]
 
 ENTRY_POINTS = "diffbench.methods"
 _PARTS = ("name", "config_type", "payload_type")
@@ -24,9 +24,24 @@ AnyMethod: TypeAlias = Method[Any, Any]
 """A method whatever its settings and payload."""
 
 
+@cache
+def registered_methods() -> dict[str, importlib.metadata.EntryPoint]:
+    """The entry points of all installed methods, by name.
+
+    Raises:
+        MendableError: When two packages register different things under one name.
+    """
+    points: dict[str, importlib.metadata.EntryPoint] = {}
+    for point in importlib.metadata.entry_points(group=ENTRY_POINTS):
+        other = points.setdefault(point.name, point)
+        if other.value != point.value:
+            raise MendableError(f"{_registered(other)} and {_registered(point)} have one name; rename or uninstall one")
+    return points
+
+
 def list_methods() -> list[str]:
     """Names of all installed methods, the method without an artifact excluded."""
-    return sorted(_entry_points())
+    return sorted(registered_methods())
 
 
 def find_method(name: str) -> AnyMethod:
@@ -36,10 +51,10 @@ def find_method(name: str) -> AnyMethod:
         MendableError: Naming the close ones when there is none; when a third party's entry point cannot be loaded, is
             no method, or is one of another name.
     """
-    points = _entry_points()
+    points = registered_methods()
     if name not in points:
         raise unknown_name("method", name, [*points, BLACKBOX])
-    found = load_point(points[name])
+    found = _loaded(points[name])
     if reason := _no_method(found):
         raise MendableError(f"{_registered(points[name])} is no diffing method: {reason}; see docs/add_a_method.md")
     method: AnyMethod = found
@@ -58,7 +73,7 @@ def _no_method(found: object) -> str:
     return f"it has no {', '.join(missing)}" if missing else ""
 
 
-def load_point(point: importlib.metadata.EntryPoint) -> Any:
+def _loaded(point: importlib.metadata.EntryPoint) -> Any:
     """What an entry point names.
 
     Raises:
@@ -89,25 +104,6 @@ def config_for(method: AnyMethod, suite: str, overrides: Mapping[str, Any] | Non
         known = ", ".join(method.config_type.model_fields)
         raise MendableError(f"settings of {method.name} on {suite}: {error}\nknown settings: {known}") from error
     return config
-
-
-@cache
-def _entry_points() -> dict[str, importlib.metadata.EntryPoint]:
-    return unique_points(ENTRY_POINTS)
-
-
-def unique_points(group: str) -> dict[str, importlib.metadata.EntryPoint]:
-    """Entry points of a group by name.
-
-    Raises:
-        MendableError: When two packages register different things under one name.
-    """
-    points: dict[str, importlib.metadata.EntryPoint] = {}
-    for point in importlib.metadata.entry_points(group=group):
-        other = points.setdefault(point.name, point)
-        if other.value != point.value:
-            raise MendableError(f"{_registered(other)} and {_registered(point)} have one name; rename or uninstall one")
-    return points
 
 
 def _registered(point: importlib.metadata.EntryPoint) -> str:

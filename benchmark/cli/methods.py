@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.table import Table
 
-from ...methods.registry import ENTRY_POINTS, find_method, unique_points
+from ...methods.registry import find_method, registered_methods
 from ...results.frame import grades_frame
 from ..tables.methods_table import MARKS, markdown, methods_tables, write_markdown
 from .options import logs_argument, page_option
@@ -29,7 +29,7 @@ def list_command() -> None:
     table = Table("method", "needs", "what it computes")
     table.add_column("registered by", overflow="fold")
     broken = []
-    for name, point in sorted(unique_points(ENTRY_POINTS).items()):
+    for name, point in sorted(registered_methods().items()):
         try:
             method = find_method(name)
         except ValueError as error:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 
-from ...agents.artifacts import PicturedReaders, readers_for
 from ...methods.artifact import Artifact
 from ...methods.contract import Labels
 from ...methods.registry import AnyMethod, find_method, list_methods
@@ -16,7 +15,7 @@ from ...organisms.suites import find_organism
 from ...records.errors import MendableError
 from ...records.names import BLACKBOX
 from ...views.html import page_html
-from ...views.panels import Note, Page
+from ...views.panels import Page
 from ...views.png import page_png, require_matplotlib
 from .artifacts import stored_artifact
 from .options import corpus_option, html_option
@@ -64,12 +63,7 @@ def artifact_page(organism: str, method: AnyMethod, artifact: Artifact) -> Page:
         ("Computed in", f"{manifest.seconds:.0f} s on {manifest.device}"),
         ("Artifact", artifact.key),
     )
-    readers = readers_for(method.name)
-    if isinstance(readers, PicturedReaders):
-        panels = tuple(readers.pictures(artifact, labels))
-    else:
-        why = f"The readers of {method.name} have no pictures; this is the method's overview."
-        panels = (Note("About this page", why), Note("Overview", method.overview(artifact, labels), verbatim=True))
+    panels = tuple(method.pictures(artifact, labels))
     return Page(f"{organism}, {method.name}", facts, manifest.notes, panels)
 
 

@@ -91,8 +91,8 @@ def test_artifacts_of_several_methods_that_are_missing_are_named_once(
 
 
 def test_methods_whose_tools_have_one_name_are_not_offered_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    readers = SimpleNamespace(toolset=lambda open_artifact, labels: [ask_models()])
-    monkeypatch.setattr("diffbench.agents.artifacts.readers_for", lambda method: readers)
+    method = SimpleNamespace(toolset=lambda open_artifact, labels: [ask_models()])
+    monkeypatch.setattr("diffbench.agents.artifacts.find_method", lambda name: method)
     case = CaseState(store=Store(), organism="smol.cake_bake", method="one+two", artifact_key="k1+k2")
     with pytest.raises(ValueError, match="methods one and two both have a tool ask_models"):
         reading_tools(case)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ from diffbench.benchmark.cli.output import write_output
 from diffbench.methods.activations.corpus import load_corpus
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.jobs import key_for
+from diffbench.methods.kl.method import KlMethod
 from diffbench.methods.registry import config_for, find_method
 from diffbench.methods.store import ArtifactStore
 from diffbench.organisms.suites import find_organism
@@ -164,15 +164,12 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert path.read_text(encoding="utf-8") == "new"
 
 
-def test_readers_without_pictures_show_the_overview(
+def test_a_method_without_pictures_shows_its_overview(
     stored: Callable[..., Artifact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bare = SimpleNamespace(toolset=lambda *_: [], evidence=lambda _: None)
-    for readers in (bare, None):
-        monkeypatch.setattr(show_command, "readers_for", lambda _, readers=readers: readers)
-        about, overview = show_command.artifact_page("smol.cake_bake", find_method("kl"), stored()).panels
-        assert isinstance(about, Note)
-        assert "have no pictures" in about.text
-        assert isinstance(overview, Note)
-        assert overview.verbatim
-        assert "in nats" in overview.text
+    monkeypatch.delattr(KlMethod, "pictures")
+    (overview,) = show_command.artifact_page("smol.cake_bake", find_method("kl"), stored()).panels
+    assert isinstance(overview, Note)
+    assert overview.title == "Overview of kl"
+    assert overview.verbatim
+    assert "in nats" in overview.text

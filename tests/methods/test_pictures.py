@@ -7,15 +7,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from diffbench.agents.artifacts import PicturedReaders, readers_for
 from diffbench.methods.activation_norms.method import METHOD as activation_norms
 from diffbench.methods.activations.heat import MOST_TEXTS, MOST_TOKENS, HeatRow, along, heat_group
 from diffbench.methods.adl.method import METHOD as ADL
 from diffbench.methods.artifact import Artifact
-from diffbench.methods.contract import Labels
+from diffbench.methods.contract import Labels, Method
 from diffbench.methods.diff_mining.method import METHOD as diff_mining
 from diffbench.methods.kl.method import METHOD as kl
 from diffbench.methods.pca.method import METHOD as PCA
+from diffbench.methods.registry import find_method, list_methods
 from diffbench.methods.weight_amplification.method import METHOD as weight_amplification
 from diffbench.views.panels import (
     Bar,
@@ -283,6 +283,5 @@ def test_pictures_are_json(save_artifact: Callable[..., Artifact]) -> None:
     assert json.loads(json.dumps(shown))[2]["panels"][1]["panels"][0]["values"] == [None, 5.0, -6.0]
 
 
-def test_all_installed_readers_have_pictures() -> None:
-    methods = ("kl", "adl", "activation_norms", "pca", "diff_mining", "weight_amplification")
-    assert all(isinstance(readers_for(method), PicturedReaders) for method in methods)
+def test_all_installed_methods_have_pictures_of_their_own() -> None:
+    assert all(type(find_method(name)).pictures is not Method.pictures for name in list_methods())

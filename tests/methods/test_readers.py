@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from diffbench.agents.artifacts import case_artifact, case_overview, readers_for
+from diffbench.agents.artifacts import case_artifact, case_overview, reading_tools
 from diffbench.methods.activations.corpus import probe_corpus
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.adl.method import METHOD as ADL
@@ -188,13 +188,11 @@ def test_adl_of_identical_models(save_artifact: Callable[..., Artifact]) -> None
     assert "exactly zero" in find_method("adl").overview(artifact, LABELS)
 
 
-def test_readers_are_found_by_the_methods_name(adl_artifact: Artifact) -> None:
-    assert readers_for("blackbox") is None
-    assert readers_for("no_such_method") is None
-    found = readers_for("adl")
-    assert found is not None
-    names = [ToolDef(tool).name for tool in found.toolset(lambda: adl_artifact, LABELS)]
-    assert names == ["logit_lens", "steering_samples"]
+def test_readers_are_those_of_the_cases_methods(case: CaseState, adl_artifact: Artifact) -> None:
+    case.method = "blackbox"
+    assert reading_tools(case) == []
+    case.method, case.artifact_key = "adl", adl_artifact.key
+    assert [ToolDef(tool).name for tool in reading_tools(case)] == ["logit_lens", "steering_samples"]
 
 
 def test_a_missing_artifact_names_the_command(case: CaseState, save_artifact: Callable[..., Artifact]) -> None:

@@ -61,7 +61,7 @@ def install(folder: Path, files: dict[str, str], package: str = "greedy-shift") 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """``environment(files)``: installs a package for the length of a test."""
-    forget = registry._entry_points.cache_clear
+    forget = registry.registered_methods.cache_clear
 
     def build(files: dict[str, str], package: str = "greedy-shift") -> None:
         folder = tmp_path / f"site-{package}"
