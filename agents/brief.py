@@ -14,7 +14,7 @@ from ..records.errors import unknown_name
 from ..records.names import is_keyless
 from ..tools.case import CaseState, case_of
 from ..tools.data_blocks import data_block
-from .artifacts import case_overview
+from .artifacts import artifact_methods, case_overview
 from .case_data import CaseData
 from .kinds import KINDS
 from .prompt_files import prompt_text
@@ -96,10 +96,10 @@ def brief(case: CaseState, framing: str, blind: bool, hint: str = "") -> str:
 def _overviews(case: CaseState, guide: str) -> str:
     """What each method of the case found, the guide to it below the first heading."""
     parts: list[str] = []
-    for method in case.methods:
+    for method in artifact_methods(case):
         if overview := case_overview(case, method):
             body = overview if parts else f"{guide}\n\n{overview}"
-            parts.append(f"\n\n{OVERVIEW_HEADING} {method} found\n\n{body}")
+            parts.append(f"\n\n{OVERVIEW_HEADING} {method.name} found\n\n{body}")
     return "".join(parts)
 
 

@@ -1,21 +1,26 @@
-"""All tools of the case that is being worked, as one tool source: ``react(tools=[case_tools()], …)``."""
+"""All tools of the case that is being worked, as one tool source: ``react(tools=[case_tools()], …)``.
+
+Which there are: queries, the board, and what each method offers over its artifact.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Sequence
+from functools import partial, wraps
 from typing import Any
 
 from inspect_ai.tool import Tool, ToolDef, ToolSource
 
-from ..records.names import ASK_TOOL
+from ..methods.registry import find_method
+from ..records.errors import MendableError
+from ..records.names import ASK_TOOL, BLACKBOX
 from ..tools.ask import RESPONSE_TOKENS, TEMPERATURE, ask_models
 from ..tools.board import propose_hypothesis, update_hypothesis
-from ..tools.case import current_case
-from .artifacts import reading_tools
+from ..tools.case import CaseState, current_case
+from .artifacts import artifact_methods, case_artifact, labels_of
 from .case_data import evidence
 
-__all__ = ["CaseTools", "case_tools"]
+__all__ = ["CaseTools", "case_tools", "reading_tools", "spending_tools"]
 
 
 class CaseTools(ToolSource):
@@ -39,6 +44,31 @@ class CaseTools(ToolSource):
         if case.data_blocks and case.artifact_key is not None:
             tools.append(evidence(case))
         return [_guarded(tool) for tool in tools]
+
+
+def reading_tools(case: CaseState) -> list[Tool]:
+    """The tools over the artifacts of all methods of the case.
+
+    Raises:
+        MendableError: When two methods have a tool of the same name.
+    """
+    tools: list[Tool] = []
+    owner: dict[str, str] = {}
+    for method in artifact_methods(case):
+        own = method.toolset(partial(case_artifact, case, method.name), labels_of(case))
+        for name in (ToolDef(tool).name for tool in own):
+            if owner.setdefault(name, method.name) != method.name:
+                raise MendableError(
+                    f"methods {owner[name]} and {method.name} both have a tool {name}; rename one, or run them apart"
+                )
+        tools += own
+    return tools
+
+
+def spending_tools(methods: Sequence[str]) -> tuple[str, ...]:
+    """Names of the tools of cases of these methods that cost interactions, each once."""
+    named = [tool for method in methods if method != BLACKBOX for tool in find_method(method).spending]
+    return tuple(dict.fromkeys([ASK_TOOL, *named]))
 
 
 def _guarded(tool: Tool) -> Tool:

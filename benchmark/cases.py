@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import get_args
 
-from diffbench.agents.artifacts import reading_tools, spending_tools
 from diffbench.agents.kinds import AgentKind
 from diffbench.agents.prompt_files import family_hint, hinted_families
+from diffbench.agents.toolset import reading_tools, spending_tools
 from diffbench.graders.rubric import check_rubric, rubric_hints
 from diffbench.methods.jobs import find_artifact
 from diffbench.methods.registry import find_method, list_methods

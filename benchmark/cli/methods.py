@@ -10,6 +10,7 @@ import click
 from rich.table import Table
 
 from ...methods.registry import find_method, registered_methods
+from ...records.errors import MendableError
 from ...results.frame import grades_frame
 from ..tables.methods_table import MARKS, markdown, methods_tables, write_markdown
 from .options import logs_argument, page_option
@@ -32,7 +33,7 @@ def list_command() -> None:
     for name, point in sorted(registered_methods().items()):
         try:
             method = find_method(name)
-        except ValueError as error:
+        except MendableError as error:
             broken.append(error)
             continue
         table.add_row(name, method.needs, _first_sentence(type(method)), _registration(point))

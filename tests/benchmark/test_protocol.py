@@ -11,8 +11,8 @@ from typing import Any
 
 import inspect_ai
 import pytest
-from diffbench.agents.artifacts import reading_tools
 from diffbench.agents.prompt_files import family_hint
+from diffbench.agents.toolset import reading_tools
 from diffbench.benchmark.diffing import diffing
 from diffbench.graders.key_facts import match_fact
 from diffbench.organisms.suites import load_suite
@@ -91,8 +91,10 @@ def test_artifacts_of_several_methods_that_are_missing_are_named_once(
 
 
 def test_methods_whose_tools_have_one_name_are_not_offered_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    method = SimpleNamespace(toolset=lambda open_artifact, labels: [ask_models()])
-    monkeypatch.setattr("diffbench.agents.artifacts.find_method", lambda name: method)
+    def find(name: str) -> SimpleNamespace:
+        return SimpleNamespace(name=name, toolset=lambda open_artifact, labels: [ask_models()])
+
+    monkeypatch.setattr("diffbench.agents.artifacts.find_method", find)
     case = CaseState(store=Store(), organism="smol.cake_bake", method="one+two", artifact_key="k1+k2")
     with pytest.raises(ValueError, match="methods one and two both have a tool ask_models"):
         reading_tools(case)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from diffbench.agents.artifacts import case_artifact, case_overview, reading_tools
+from diffbench.agents.artifacts import artifact_methods, case_artifact, case_evidence, case_overview
 from diffbench.methods.activations.corpus import probe_corpus
 from diffbench.methods.adl import readers as adl
 from diffbench.methods.adl.method import METHOD as ADL
@@ -188,25 +188,24 @@ def test_adl_of_identical_models(save_artifact: Callable[..., Artifact]) -> None
     assert "exactly zero" in find_method("adl").overview(artifact, LABELS)
 
 
-def test_readers_are_those_of_the_cases_methods(case: CaseState, adl_artifact: Artifact) -> None:
-    case.method = "blackbox"
-    assert reading_tools(case) == []
-    case.method, case.artifact_key = "adl", adl_artifact.key
-    assert [ToolDef(tool).name for tool in reading_tools(case)] == ["logit_lens", "steering_samples"]
+def test_readers_are_found_by_the_methods_name(adl_artifact: Artifact) -> None:
+    names = [ToolDef(tool).name for tool in find_method("adl").toolset(lambda: adl_artifact, LABELS)]
+    assert names == ["logit_lens", "steering_samples"]
 
 
 def test_a_missing_artifact_names_the_command(case: CaseState, save_artifact: Callable[..., Artifact]) -> None:
     case.method, case.artifact_key = "kl", "0" * 24
     with pytest.raises(FileNotFoundError, match=r"diffbench diff smol\.cake_bake --method kl"):
-        case_artifact(case)
+        case_artifact(case, "kl")
     case.method = "blackbox"
-    assert case_overview(case) == ""
+    assert artifact_methods(case) == []
+    assert case_evidence(case) == {}
 
 
 def test_the_overview_uses_the_cases_labels(case: CaseState, kl_artifact: Artifact) -> None:
     case.method, case.artifact_key = "kl", kl_artifact.key
     case.base_label, case.finetuned_label = "M2", "M1"
-    assert "KL(M1 || M2)" in case_overview(case)
+    assert "KL(M1 || M2)" in case_overview(case, find_method("kl"))
 
 
 def test_the_evidence_of_ranked_texts_is_held_against_the_rest_of_the_bundled_corpus(
