@@ -30,6 +30,7 @@ from diffbench.methods.registry import config_for, find_method, list_methods
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair
 from diffbench.organisms.suites import find_organism
+from diffbench.views.panels import Bars
 
 PAGE = Path(__file__).parents[2] / "docs" / "add_a_method.md"
 NAME = "greedy_shift"
@@ -102,7 +103,10 @@ def counts(pair: Pair, corpus: Corpus) -> tuple[Counter[str], Counter[str], int]
 
 def test_the_page_holds_the_package() -> None:
     assert sorted(page_files()) == [
+        "greedy_shift/config.py",
         "greedy_shift/method.py",
+        "greedy_shift/payload.py",
+        "greedy_shift/pictures.py",
         "greedy_shift/readers.py",
         "pyproject.toml",
         "tests/test_greedy_shift.py",
@@ -168,8 +172,13 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
     first = str(asyncio.run(tool(count=1)))
     row = method.payload(alpha).risen[0]
     assert first == f"1. {row.token!r} M2 {row.base}, M1 {row.finetuned}"
-    (panel,) = method.pictures(alpha, Labels())
-    assert panel.title == "Greedy tokens"
+    _, more, less = method.pictures(alpha, Labels("M2", "M1"))
+    assert isinstance(more, Bars)
+    assert more.title == "Tokens that M1 says more often"
+    assert [bar.value for bar in more.bars] == [token.z for token in method.payload(alpha).risen]
+    assert isinstance(less, Bars)
+    assert all(bar.value > 0 for bar in less.bars)
+    assert len(method.pictures(same, Labels())) == 1
 
 
 def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
