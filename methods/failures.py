@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -43,9 +44,12 @@ class Failure:
 
     def log(self, folder: Path) -> None:
         """Append the traceback to the file in a store's folder."""
-        if self.traceback:
+        if not self.traceback:
+            return
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        # Where the disk is full this fails too. The run goes on, and its last message still lists the failure.
+        with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
-            when = datetime.now(UTC).isoformat(timespec="seconds")
             with (folder / FAILURES).open("a", encoding="utf-8") as file:
                 file.write(f"{when} {self.name}\n{self.traceback}\n")
 

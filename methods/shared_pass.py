@@ -20,7 +20,7 @@ from .failures import Failure, attempt
 from .jobs import Job
 from .memory import PeakMemory
 from .run import Run
-from .work import Cost, Task, store_content, task_of
+from .work import Cost, OpenedJob, open_job, store_content
 
 if TYPE_CHECKING:
     import torch
@@ -49,10 +49,7 @@ def work_together(jobs: Sequence[Job], dtype: DtypeChoice, run: Run) -> Iterator
     while watches:
         # Out of the list, so that what its collector holds is freed with it.
         watch = watches.pop(0)
-        yield (
-            watch.task.job,
-            watch.failure if watch.failure is not None else watch.attempt(partial(_finish, watch, shared, run)),
-        )
+        yield watch.opened.job, _outcome(watch, shared, run)
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class _Shared:
 class _Watch:
     """A job's collector in a pass; when it fails, the pass goes on for the others."""
 
-    task: Task
+    opened: OpenedJob
     method: PassMethod[Any, Any, Any]
     pair: Pair
     collector: Collector | None
@@ -78,7 +75,7 @@ class _Watch:
 
     def attempt(self, call: Callable[[], T]) -> T | Failure:
         """What ``call`` returns, or why it failed."""
-        return attempt(self.task.job.number, self.task.job.name, call, self.advice)
+        return attempt(self.opened.job.number, self.opened.job.name, call, self.advice)
 
     def residuals(self, batch: Batch) -> None:
         """Hand them on."""
@@ -96,13 +93,13 @@ class _Watch:
 
 
 def _watch(job: Job, dtype: DtypeChoice, run: Run) -> _Watch:
-    task = task_of(job)
-    if not isinstance(task.method, PassMethod):
+    opened = open_job(job)
+    if not isinstance(opened.method, PassMethod):
         raise ValueError(f"{job.name} watches no pass")
-    pair = load_pair(task.organism, dtype)
-    collector = task.method.collector(pair, run.corpus, task.config)
+    pair = load_pair(opened.organism, dtype)
+    collector = opened.method.collector(pair, run.corpus, opened.config)
     check_need(collector.need, pair.base)
-    return _Watch(task, task.method, pair, collector, collector.need, run.advice(job))
+    return _Watch(opened, opened.method, pair, collector, collector.need, run.advice(job))
 
 
 def _run_pass(watches: Sequence[_Watch], run: Run) -> None:
@@ -116,7 +113,7 @@ def _run_pass(watches: Sequence[_Watch], run: Run) -> None:
 
     by_pair: dict[str, list[_Watch]] = {}
     for watch in watches:
-        by_pair.setdefault(watch.task.organism.id, []).append(watch)
+        by_pair.setdefault(watch.opened.organism.id, []).append(watch)
     works = [Work(own[0].pair, own) for own in by_pair.values()]
     call = partial(
         passes.run_pass, works, run.corpus, while_any_watches, run.batch_size, run.chunk_tokens, _label(watches)
@@ -124,27 +121,32 @@ def _run_pass(watches: Sequence[_Watch], run: Run) -> None:
     outcome = watches[0].attempt(call)
     if outcome is not None:
         for watch in watches:
-            job = watch.task.job
+            job = watch.opened.job
             watch.failure = watch.failure or replace(outcome, number=job.number, name=job.name)
             watch.collector = None
 
 
 def _label(watches: Iterable[_Watch]) -> str:
     methods = dict.fromkeys(watch.method.name for watch in watches)
-    organisms = dict.fromkeys(watch.task.organism.id for watch in watches)
+    organisms = dict.fromkeys(watch.opened.organism.id for watch in watches)
     names = ", ".join(methods)
     return f"{names} on {len(organisms)} organisms" if len(organisms) > 1 else f"{next(iter(organisms))} {names}"
 
 
+def _outcome(watch: _Watch, shared: _Shared, run: Run) -> Artifact | Failure:
+    """The artifact of one job after the pass, or why there is none."""
+    return watch.attempt(partial(_finish, watch, shared, run)) if watch.failure is None else watch.failure
+
+
 def _finish(watch: _Watch, shared: _Shared, run: Run) -> Artifact:
     """Content and artifact of one job after the pass."""
-    task = watch.task
+    opened = watch.opened
     started = time.monotonic()
     with PeakMemory() as memory:
-        content = watch.method.content(watch.pair, run.corpus, task.config, watch.collector, run.track)
+        content = watch.method.content(watch.pair, run.corpus, opened.config, watch.collector, run.track)
     if shared.artifacts > 1:
         note = f"seconds include a pass of {shared.cost.seconds:.1f} s shared by {shared.artifacts} artifacts"
         content = replace(content, notes=(*content.notes, note))
     seconds = shared.cost.seconds + time.monotonic() - started
     cost = Cost(seconds, max(shared.cost.peak_mib, memory.peak_mib))
-    return store_content(task, watch.pair, content, cost, run)
+    return store_content(opened, watch.pair, content, cost, run)

@@ -17,11 +17,11 @@ from .memory import PeakMemory
 from .registry import AnyMethod, find_method
 from .run import Run
 
-__all__ = ["Cost", "Task", "compute", "store_content", "task_of"]
+__all__ = ["Cost", "OpenedJob", "compute", "store_content", "open_job"]
 
 
 @dataclass(frozen=True)
-class Task:
+class OpenedJob:
     """A job with what its names stand for."""
 
     job: Job
@@ -40,30 +40,30 @@ class Cost:
     """Largest resident memory of the process meanwhile, in MiB."""
 
 
-def task_of(job: Job) -> Task:
+def open_job(job: Job) -> OpenedJob:
     """Look up what a job names.
 
     Raises:
         MendableError: For an organism or a method that is not there, or settings that the method does not take.
     """
     method = find_method(job.method)
-    return Task(job, find_organism(job.organism), method, method.config_type.model_validate(job.config))
+    return OpenedJob(job, find_organism(job.organism), method, method.config_type.model_validate(job.config))
 
 
 def compute(job: Job, dtype: DtypeChoice, run: Run) -> Artifact:
     """Compute and store an artifact by itself; weights are loaded for those methods only that need them."""
-    task = task_of(job)
+    opened = open_job(job)
     started = time.monotonic()
     pair: Pair | None = None
     with PeakMemory() as memory:
-        if isinstance(task.method, WeightsMethod):
-            pair = load_pair(task.organism, dtype)
-            content = task.method.diff(pair, run.corpus, task.config, run.track)
-        elif isinstance(task.method, ApiMethod):
-            content = task.method.diff(api_pair(task.organism), run.corpus, task.config, run.track)
+        if isinstance(opened.method, WeightsMethod):
+            pair = load_pair(opened.organism, dtype)
+            content = opened.method.diff(pair, run.corpus, opened.config, run.track)
+        elif isinstance(opened.method, ApiMethod):
+            content = opened.method.diff(api_pair(opened.organism), run.corpus, opened.config, run.track)
         else:
             raise TypeError(f"{job.method} is neither a WeightsMethod nor an ApiMethod")
-    return store_content(task, pair, content, Cost(time.monotonic() - started, memory.peak_mib), run)
+    return store_content(opened, pair, content, Cost(time.monotonic() - started, memory.peak_mib), run)
 
 
 def api_pair(organism: Organism) -> ApiPair:
@@ -72,13 +72,13 @@ def api_pair(organism: Organism) -> ApiPair:
     return ApiPair(organism.id, base, finetuned, organism.spec.system_prompt)
 
 
-def store_content(task: Task, pair: Pair | None, content: Content, cost: Cost, run: Run) -> Artifact:
+def store_content(opened: OpenedJob, pair: Pair | None, content: Content, cost: Cost, run: Run) -> Artifact:
     """Store what a method computed, with the manifest of how it came to be.
 
     Where an artifact of either dtype was asked for, the new one takes the place of one of the other.
 
     Args:
-        task: Whose artifact.
+        opened: Whose artifact.
         pair: The loaded models; None for a method that only queried them.
         content: What was computed.
         cost: What it took.
@@ -87,9 +87,9 @@ def store_content(task: Task, pair: Pair | None, content: Content, cost: Cost, r
     Raises:
         ValueError: When the corpus or the weights are no longer those that the job was planned for.
     """
-    job = task.job
+    job = opened.job
     dtype = None if pair is None else _dtype_of(pair)
-    key = key_for(task.organism, task.method, task.config, dtype, run.corpus)
+    key = key_for(opened.organism, opened.method, opened.config, dtype, run.corpus)
     if key not in job.keys:
         raise ValueError(f"{job.name}: its weights, settings or corpus changed after the run had begun; run it again")
     artifact = run.store.save(
@@ -97,8 +97,8 @@ def store_content(task: Task, pair: Pair | None, content: Content, cost: Cost, r
         content,
         method=job.method,
         config=job.config,
-        base=task.organism.identity(BASE),
-        finetuned=task.organism.identity(FINETUNED),
+        base=opened.organism.identity(BASE),
+        finetuned=opened.organism.identity(FINETUNED),
         corpus_name=run.corpus.name,
         corpus_sha256=run.corpus.sha256,
         dtype=dtype,

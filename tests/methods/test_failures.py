@@ -88,6 +88,18 @@ def test_an_error_in_a_collector_is_one_of_its_job_alone(
     assert stored(store) == ["kl"] * 3
 
 
+def test_a_full_disk_costs_neither_the_list_nor_the_other_artifacts(
+    tiny: Any, corpus: Corpus, store: ArtifactStore
+) -> None:
+    """The file of the tracebacks cannot be written either."""
+    (store.folder / FAILURES).mkdir(parents=True)
+    full = Plain(OSError(28, "No space left on device"), victim="tiny.beta")
+    with pytest.raises(FailedArtifactsError, match=r"1 of 3 .*\n- tiny\.beta plain: OSError: .*No space left"):
+        compute_all(load_suite("tiny"), [full], config_of, corpus, store)
+    (store.folder / FAILURES).rmdir()
+    assert stored(store) == ["plain", "plain"]
+
+
 @pytest.mark.parametrize("interruption", [KeyboardInterrupt, SystemExit])
 def test_interruptions_pass(tiny: Any, corpus: Corpus, store: ArtifactStore, interruption: type[BaseException]) -> None:
     with pytest.raises(interruption):
