@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import product
-from typing import Any
-
 from diffbench.agents.brief import open_case
 from diffbench.agents.kinds import Settings, kind_of
 from diffbench.agents.prompt_files import prompt_hashes
-from diffbench.benchmark.cases import Conditions, case_samples, check_tools, select_methods, select_organisms
+from diffbench.benchmark.cases import case_samples
 from diffbench.benchmark.ceiling import RunCeiling
+from diffbench.benchmark.conditions import swept
+from diffbench.benchmark.selection import check_tools, select_methods, select_organisms
 from diffbench.graders.scorers import fact_recall, false_alarm, rubric_grade
 from diffbench.records.case import Framing
-from diffbench.records.errors import MendableError
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset
 from inspect_ai.viewer import ScoreColorScale, TaskSamplesColumn, TaskSamplesView, ViewerConfig
@@ -104,15 +102,12 @@ def diffing(
     chosen = select_methods(_names(methods), kind)
     check_tools(tool_budgets or {})
     granted, budgets = (0, {}) if kind.reads_only else (interactions, tool_budgets or {})
-    swept = [
-        Conditions(granted, one_framing, one_blind, seed, one_hint, budgets)
-        for one_framing, one_blind, one_hint in product(*map(_each, (framing, blind, hints)))
-    ]
+    conditions = swept(framing, blind, hints, interactions=granted, tool_budgets=budgets, seed=seed)
     pairs = select_organisms(suite, _names(organisms))
     asked = _names(judges)
     ceiling = RunCeiling(run_tokens, run_cost, cost, asked or ())
     return Task(
-        dataset=MemoryDataset([s for one in swept for s in case_samples(pairs, chosen, one, kind)], name=suite),
+        dataset=MemoryDataset([s for one in conditions for s in case_samples(pairs, chosen, one, kind)], name=suite),
         setup=open_case(),
         solver=kind.make(settings),
         scorer=[rubric_grade(asked, judge_repeats), fact_recall(), false_alarm()],
@@ -122,14 +117,6 @@ def diffing(
         metadata={"prompts": prompt_hashes()},
         viewer=_VIEWER,
     )
-
-
-def _each(given: Any) -> list[Any]:
-    """The values of a condition, each once."""
-    values = given if isinstance(given, list) else [given]
-    if not values or len({str(value) for value in values}) < len(values):
-        raise MendableError(f"conditions: {values} names none, or one more than once; name each once")
-    return values
 
 
 def _names(given: str | list[str] | None) -> list[str] | None:

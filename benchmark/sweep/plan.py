@@ -13,10 +13,11 @@ from inspect_ai import Task
 from inspect_ai.model import GenerateConfig
 
 from ...agents.kinds import kind_of
+from ...benchmark.selection import ALL, select_methods, select_organisms
 from ...records.errors import MendableError
 from ...records.names import KEYLESS_INVESTIGATOR
 from ...results.logs import TASKS
-from ..cases import ALL, MissingArtifactsError, select_methods, select_organisms
+from ..cases import MissingArtifactsError
 from ..diffing import diffing
 from .file import Sweep, load_sweep, task_defaults
 from .logged import Logged, logs_of, telling_options

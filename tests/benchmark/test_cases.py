@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import yaml
-from diffbench.benchmark.cases import select_organisms
 from diffbench.benchmark.diffing import diffing
+from diffbench.benchmark.selection import select_organisms
 from diffbench.organisms.suites import load_suite
 from diffbench.records.errors import MendableError
 from inspect_ai import eval as inspect_eval

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from diffbench.agents.kinds import kind_of
 from diffbench.agents.plugged_in import plugged_in
-from diffbench.benchmark.cases import select_methods
 from diffbench.benchmark.diffing import diffing
+from diffbench.benchmark.selection import select_methods
 from diffbench.benchmark.sweep.file import load_sweep
 from diffbench.benchmark.sweep.plan import make_plan
 from diffbench.methods.registry import list_methods

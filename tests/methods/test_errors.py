@@ -16,8 +16,9 @@ import torch
 from click.testing import CliRunner, Result
 from computing import compute_all
 from diffbench.agents.kinds import kind_of
-from diffbench.benchmark.cases import Conditions, case_samples
+from diffbench.benchmark.cases import case_samples
 from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.conditions import Conditions
 from diffbench.methods.activations import passes
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.activations.passes import Need

@@ -19,8 +19,9 @@ import torch
 from click.testing import CliRunner
 from computing import compute_all
 from diffbench.agents.kinds import kind_of
-from diffbench.benchmark.cases import Conditions, case_samples
+from diffbench.benchmark.cases import case_samples
 from diffbench.benchmark.cli.main import main
+from diffbench.benchmark.conditions import Conditions
 from diffbench.methods import registry
 from diffbench.methods.activations.corpus import Corpus, probe_corpus
 from diffbench.methods.artifact import Artifact
