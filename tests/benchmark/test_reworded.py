@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,25 @@ from inspect_ai.log import EvalSample
 from inspect_ai.model import ChatMessage, ChatMessageTool, ChatMessageUser, Model, ModelOutput, ModelUsage, get_model
 from inspect_ai.tool import ToolInfo
 
-BLOCK_LINES = 3
 INSPECTS_LIMIT = 16 * 1024
 """Bytes at which Inspect cuts the result of a tool."""
 
 
-@pytest.fixture(autouse=True)
-def without_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("diffbench.organisms.suites.Organism.require_weights", lambda self: None)
+Cases = dict[str, EvalSample]
+"""Method -> its case."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_weights() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("diffbench.organisms.suites.Organism.require_weights", lambda self: None)
+        yield
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory, without_weights: None) -> dict[str, Cases]:
+    """Agent -> its cases on the shipped artifacts of one organism."""
+    return {agent: work(tmp_path_factory.mktemp(agent), agent) for agent in ("investigator", "evidence_reader")}
 
 
 def reworded(text: str) -> str:
@@ -62,8 +73,7 @@ def target(side: str) -> Model:
     return get_model(f"mockllm/{side}", custom_outputs=reply, memoize=False)
 
 
-def findings(folder: Path, agent: str) -> tuple[dict[str, Finding], list[EvalSample]]:
-    """Method -> finding on the shipped artifacts of one organism."""
+def work(folder: Path, agent: str) -> Cases:
     log = inspect_ai.eval(
         diffing(organisms="cake_bake", agent=agent),
         model_roles={f"target_{side}": target(side) for side in ("base", "finetuned")},
@@ -71,37 +81,39 @@ def findings(folder: Path, agent: str) -> tuple[dict[str, Finding], list[EvalSam
         display="none",
     )[0]
     assert log.status == "success", log.error
-    cases = {sample.store_as(CaseState).method: sample for sample in log.samples or []}
-    found = {method: sample.store_as(CaseState).finding for method, sample in cases.items()}
-    assert all(found.values())
-    return {method: finding for method, finding in found.items() if finding is not None}, list(cases.values())
+    return {sample.store_as(CaseState).method: sample for sample in log.samples or []}
+
+
+def findings(cases: Cases) -> dict[str, Finding | None]:
+    return {method: sample.store_as(CaseState).finding for method, sample in cases.items()}
 
 
 @pytest.mark.parametrize("agent", ["investigator", "evidence_reader"])
-def test_findings_do_not_hang_on_words_of_ours(agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plain, samples = findings(tmp_path / "plain", agent)
-    assert set(plain) - {"blackbox"} == set(list_methods())
-    assert len({finding.description for finding in plain.values()}) > 3
+def test_findings_do_not_hang_on_words_of_ours(
+    agent: str, plain: dict[str, Cases], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = plain[agent]
+    assert set(before) - {"blackbox"} == set(list_methods())
+    assert len({finding.description for finding in findings(before).values() if finding is not None}) > 3
     for name in list_methods():
         kind = type(find_method(name))
         overview = kind.overview
         monkeypatch.setattr(kind, "overview", lambda *given, overview=overview: reworded(overview(*given)))
     monkeypatch.setattr("diffbench.benchmark.keyless_api.next_call", policy_on_reworded_messages)
-    again, others = findings(tmp_path / "reworded", agent)
-    assert again == plain
-    firsts = [{sample.messages[0].text for sample in each} for each in (samples, others)]
-    assert len(firsts[0] & firsts[1]) == ("blackbox" in plain), "all overviews were reworded; blackbox has none"
+    after = work(tmp_path, agent)
+    assert findings(after) == findings(before)
+    firsts = [{sample.messages[0].text for sample in cases.values()} for cases in (before, after)]
+    assert len(firsts[0] & firsts[1]) == ("blackbox" in before), "all overviews were reworded; blackbox has none"
 
 
-def test_evidence_beyond_inspects_limit_reaches_the_policy_whole(tmp_path: Path) -> None:
-    _, samples = findings(tmp_path, "investigator")
+def test_evidence_beyond_inspects_limit_reaches_the_policy_whole(plain: dict[str, Cases]) -> None:
     told = {
-        sample.store_as(CaseState).method: message.text
-        for sample in samples
+        method: message.text
+        for method, sample in plain["investigator"].items()
         for message in sample.messages
         if isinstance(message, ChatMessageTool) and message.function == "evidence"
     }
-    assert "blackbox" not in told
+    assert set(told) == set(list_methods())
     assert max(len(text.encode()) for text in told.values()) > 2 * INSPECTS_LIMIT
     for method, text in told.items():
         block = read_block(text, CaseEvidence)
