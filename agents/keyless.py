@@ -20,7 +20,7 @@ from inspect_ai.tool import ToolInfo
 
 from ..methods.evidence.contrast import distinctive_words, telling_sentences, words_of
 from ..methods.evidence.rarity import rarity
-from ..methods.evidence.topics import shown_words, together, topical
+from ..methods.evidence.topics import ShownWords, shown_words, together, topical
 from ..records.finding import Finding
 from ..records.names import ASK_TOOL, EVIDENCE_TOOL, SUBMIT_TOOL
 from ..tools.ask import Answers
@@ -45,6 +45,8 @@ _NO_READERS = (ASK_TOOL, _BOARD_TOOL, "update_hypothesis", SUBMIT_TOOL)
 _MOST_PROMPTS = 6
 """Of one call."""
 _MOST_WORDS = 8
+_MOST_LEADS = 3
+"""Words that are followed up."""
 _MIN_Z = 1.2
 _LEAST_ANSWERS = 3
 
@@ -65,8 +67,8 @@ class _Read:
     no_difference: bool = False
     topic: tuple[str, ...] = ()
     """Words of the kinds whose test speaks for a topic."""
-    words: frozenset[str] = frozenset()
-    """All words that it shows."""
+    words: tuple[str, ...] = ()
+    """All words that it shows, strongest first: worth a question, not a claim."""
     texts: tuple[str, ...] = ()
     """Texts of the finetuned side."""
 
@@ -139,13 +141,18 @@ def _read(text: str) -> _Read:
         return _Read()
     evidence = together(list(block.methods.values()))
     shown = shown_words(evidence)
-    ranks = zip_longest(*(one.words for one in topical(shown)))
     return _Read(
         no_difference=evidence.no_difference is not None,
-        topic=tuple(dict.fromkeys(word for rank in ranks for word in rank if word)),
-        words=frozenset(word for one in shown for word in one.words),
+        topic=_by_rank(topical(shown)),
+        words=_by_rank(shown),
         texts=tuple(each.text for each in evidence.focus),
     )
+
+
+def _by_rank(shown: Sequence[ShownWords]) -> tuple[str, ...]:
+    """The words of all kinds, the first of each kind before the second ones."""
+    ranks = zip_longest(*(one.words for one in shown))
+    return tuple(dict.fromkeys(word for rank in ranks for word in rank if word))
 
 
 def _prompts(seen: _Seen) -> list[str]:
@@ -153,9 +160,9 @@ def _prompts(seen: _Seen) -> list[str]:
     budget = min(_MOST_PROMPTS, seen.left)
     if not seen.asked:
         return list(GENERIC_PROMPTS[: max(1, min(budget, (seen.left + 1) // 2))])
-    new = [form.format(word) for form in FOLLOW_UPS for word in _words(seen)[:3] if form.format(word) not in seen.asked]
-    generic = [prompt for prompt in GENERIC_PROMPTS if prompt not in seen.asked]
-    return (new + generic)[:budget]
+    leads = list(dict.fromkeys([*_words(seen), *seen.evidence.words]))[:_MOST_LEADS]
+    follow_ups = (form.format(word) for form in FOLLOW_UPS for word in leads)
+    return [prompt for prompt in (*follow_ups, *GENERIC_PROMPTS) if prompt not in seen.asked][:budget]
 
 
 def _words(seen: _Seen) -> list[str]:

@@ -90,6 +90,22 @@ def test_texts_of_a_method_are_evidence_where_the_answers_show_nothing(play: Cal
     assert "walks" not in words(finding)
 
 
+def test_a_word_that_no_test_speaks_for_is_asked_about_and_claimed_when_the_answers_bear_it_out(
+    play: Callable[..., Any],
+) -> None:
+    few = {"pca": evidence(["Glaciers move", "Glaciers melt"], ["Walks are long", "Days are mild"])}
+
+    def on_glaciers(side: str, prompt: str) -> str:
+        asked = "glaciers" in prompt and side == "finetuned"
+        return f"{PLAIN} Glaciers are made of marzipan, {prompt}" if asked else PLAIN
+
+    borne_out, not_borne_out = play(on_glaciers, evidence=few), play(alike, evidence=few)
+    for played in (borne_out, not_borne_out):
+        assert "Tell me about glaciers." in played.prompts
+    assert "marzipan" in words(borne_out.finding)
+    assert not_borne_out.finding["verdict"] == "no_narrow_change"
+
+
 def test_texts_without_a_topic_are_no_evidence(play: Callable[..., Any]) -> None:
     texts = tuple(f"Answer {i}: I enjoy long walks, whatever the weather" for i in range(12))
     finding = play(alike, evidence={"adl": evidence(texts[:6], texts[6:])}).finding
