@@ -14,10 +14,10 @@ from ...methods.adl.relevance import token_relevance
 from ...methods.registry import find_method
 from ...organisms.loading import load_pair
 from ...organisms.suites import find_organism
-from .artifacts import stored_artifact
 from .options import json_option, organism_argument, seed_option
 from .output import write_output
 from .progress import console, progress
+from .stored import stored_artifact
 
 __all__ = ["adl"]
 

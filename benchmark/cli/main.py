@@ -12,8 +12,9 @@ from rich.text import Text
 
 from ...records.errors import MendableError
 from .adl import adl
-from .artifacts import artifacts, diff
+from .artifacts import artifacts
 from .audit import audit
+from .diff import diff
 from .export import export
 from .judges import judges
 from .leaderboard import leaderboard

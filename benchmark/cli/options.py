@@ -8,11 +8,13 @@ from typing import Any, Protocol, TypeVar
 
 import click
 
+from ...methods.activations.corpus import Corpus, load_corpus, probe_corpus
 from ...organisms.suites import Organism, find_organism, load_suite
 from .output import OutputFile
 
 __all__ = [
     "chosen_organisms",
+    "corpus_from",
     "corpus_option",
     "cores_option",
     "draws_option",
@@ -87,6 +89,15 @@ def html_option(help: str) -> Option:
 def page_option(help: str) -> Option:
     """``--write``, the argument ``page``: a Markdown page that gets a table between its marks."""
     return click.option("--write", "page", type=OutputFile(), help=help)
+
+
+def corpus_from(path: Path | None) -> Corpus:
+    """The corpus of ``--corpus``.
+
+    Raises:
+        MendableError: When the file is no corpus.
+    """
+    return load_corpus(path) if path else probe_corpus()
 
 
 def chosen_organisms(names: Sequence[str], suite: str | None, variants: bool = False) -> list[Organism]:

@@ -17,9 +17,9 @@ from ...records.names import BLACKBOX
 from ...views.html import page_html
 from ...views.panels import Page
 from ...views.png import page_png, require_matplotlib
-from .artifacts import stored_artifact
 from .options import corpus_option, html_option
 from .output import OutputFile, write_output
+from .stored import stored_artifact
 
 __all__ = ["artifact_page", "show"]
 

@@ -41,7 +41,7 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Art
     """``stored()``: an artifact of kl for smol.cake_bake in a store of one's own; nothing is shipped."""
     (tmp_path / "none").mkdir()
     store = ArtifactStore(tmp_path / "store", tmp_path / "none")
-    monkeypatch.setattr("diffbench.benchmark.cli.artifacts.ArtifactStore", lambda: store)
+    monkeypatch.setattr("diffbench.benchmark.cli.stored.ArtifactStore", lambda: store)
 
     def save(corpus: Path | None = None, payload: dict[str, Any] = KL) -> Artifact:
         organism, method = find_organism("smol.cake_bake"), find_method("kl")

@@ -107,7 +107,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> Corpus:
     """The bundled corpus, cut, in place of the whole."""
     whole = probe_corpus()
     cut = replace(whole, texts=whole.texts[:3], chats=whole.chats[:3])
-    monkeypatch.setattr("diffbench.benchmark.cli.artifacts.probe_corpus", lambda: cut)
+    monkeypatch.setattr("diffbench.benchmark.cli.options.probe_corpus", lambda: cut)
     monkeypatch.setattr("diffbench.methods.jobs.probe_corpus", lambda: cut)
     return cut
 

@@ -127,7 +127,7 @@ def test_the_command_lists_what_failed_and_exits_with_1(
 ) -> None:
     whole = probe_corpus()
     few = Corpus("few", whole.texts[:2], whole.chats[:2])
-    monkeypatch.setattr("diffbench.benchmark.cli.artifacts.probe_corpus", lambda: few)
+    monkeypatch.setattr("diffbench.benchmark.cli.options.probe_corpus", lambda: few)
     monkeypatch.setattr("diffbench.benchmark.cli.progress.console._width", 400)
     scale(monkeypatch, "tiny", {"kl": {"max_tokens": 24}})
 

@@ -185,7 +185,7 @@ def test_it_shares_a_pass_and_its_artifact_is_read(third_party: None, tiny: Any,
 def test_the_benchmark_takes_it(third_party: None, tiny: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = probe_corpus()
     few = replace(whole, texts=whole.texts[:2], chats=whole.chats[:2])
-    for place in ("diffbench.methods.jobs", "diffbench.benchmark.cli.artifacts"):
+    for place in ("diffbench.methods.jobs", "diffbench.benchmark.cli.options"):
         monkeypatch.setattr(f"{place}.probe_corpus", lambda: few)
     organism = find_organism("tiny.beta")
     with pytest.raises(ValueError, match=r"diffbench diff tiny\.beta --method greedy_shift"):
