@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..records.errors import MendableError
+from .adapters import adapted_layers
 from .anatomy import child_kind
-from .drift import base_parameters
+from .drift import both_parameters
 from .network import Network
 from .targets import Pair, Target
 
@@ -71,7 +72,7 @@ def amplified(pair: Pair, w: float, part: Part = Part()) -> Iterator[Target]:
 
     Raises:
         MendableError: For a w that is not finite, layers that the model does not have, a part in which the models do
-            not differ, two full models of different shapes, or an adapter that is more than LoRA matrices.
+            not differ, or two full models of different shapes.
     """
     with ExitStack() as stack:
         if _is_plain_lora(pair):
@@ -165,15 +166,13 @@ class _Change:
 def _changes(pair: Pair, part: Part) -> Iterator[_Change]:
     """The parameters in ``part`` that differ, one at a time."""
     inside = _inside(pair.finetuned.network, part)
-    base, finetuned = (base_parameters(target.network.model) for target in pair)
-    if {name: p.shape for name, p in base.items()} != {name: p.shape for name, p in finetuned.items()}:
-        raise MendableError(f"{pair.name}: the two models have different parameters; they cannot be compared")
+    both = both_parameters(*(target.network.model for target in pair))
     base_delta, finetuned_delta = (_deltas(target) for target in pair)
-    for name, parameter in finetuned.items():
+    for name, of_base_network, parameter in both:
         if not inside(name):
             continue
         added = finetuned_delta(name)
-        of_base = _sum(base[name], base_delta(name)).to(parameter.device)
+        of_base = _sum(of_base_network, base_delta(name)).to(parameter.device)
         of_finetuned = _sum(parameter, added)
         if not of_base.equal(of_finetuned):
             yield _Change(parameter, of_base, of_finetuned, added)
@@ -205,23 +204,9 @@ def _lora_modules(network: Network, adapter: str, part: Part) -> list[Any]:
 
 
 def _adapted(network: Network, adapter: str) -> list[tuple[str, Any]]:
-    """Path and LoRA layer of each matrix that the adapter touches.
-
-    Raises:
-        MendableError: When it is more than LoRA matrices, so that scaling them would not scale the change of weights.
-    """
-    from peft.tuners.lora import LoraLayer
-
-    found = []
-    for path, module in network.model.named_modules():
-        if adapter in getattr(module, "modules_to_save", {}):
-            raise MendableError(f"{path} is trained as a whole by the adapter; only LoRA matrices can be amplified")
-        if isinstance(module, LoraLayer) and adapter in module.scaling:
-            if adapter in module.lora_variant:
-                kind = type(module.lora_variant[adapter]).__name__
-                raise MendableError(f"{path}: an adapter of kind {kind} is not linear in B and cannot be amplified")
-            found.append((path, module))
-    return found
+    """Path and LoRA layer of each matrix that the adapter touches."""
+    layers = set(adapted_layers(network.model, adapter))
+    return [(path, module) for path, module in network.model.named_modules() if module in layers]
 
 
 def _inside(network: Network, part: Part) -> Callable[[str], bool]:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["adapter_drift", "base_parameters", "full_drift"]
+__all__ = ["adapter_drift", "base_parameters", "both_parameters", "full_drift"]
 
 
 def adapter_drift(model: PreTrainedModel, name: str, start: str | None = None) -> float:
@@ -37,23 +37,38 @@ def full_drift(base: PreTrainedModel, finetuned: PreTrainedModel) -> float:
     Raises:
         MendableError: When the models have different parameters.
     """
-    before, after = base_parameters(base), base_parameters(finetuned)
-    if {n: p.shape for n, p in before.items()} != {n: p.shape for n, p in after.items()}:
-        raise MendableError("the two models have different parameters; their drift has no meaning")
     moved = size = 0.0
-    for name, weight in before.items():
-        change = float((after[name].float() - weight.float()).square().sum())
+    for _, weight, after in both_parameters(base, finetuned):
+        change = float((after.float() - weight.float()).square().sum())
         if change:
             moved += change
             size += float(weight.float().square().sum())
     return math.sqrt(moved / size) if size else 0.0
 
 
-def base_parameters(model: PreTrainedModel) -> dict[str, torch.Tensor]:
-    """The model's own parameters, named as they are without adapters: PEFT renames the matrices it wraps."""
+def both_parameters(base: PreTrainedModel, finetuned: PreTrainedModel) -> list[tuple[str, torch.Tensor, torch.Tensor]]:
+    """Name and both values of every parameter; weights count once where both models tie them.
+
+    Raises:
+        MendableError: When the models have different parameters.
+    """
+    before, after = base_parameters(base, tied=True), base_parameters(finetuned, tied=True)
+    if {n: p.shape for n, p in before.items()} != {n: p.shape for n, p in after.items()}:
+        raise MendableError("the two models have different parameters and cannot be compared")
+    names = dict.fromkeys([*base_parameters(base), *base_parameters(finetuned)])
+    return [(name, before[name], after[name]) for name in names]
+
+
+def base_parameters(model: PreTrainedModel, tied: bool = False) -> dict[str, torch.Tensor]:
+    """The model's own parameters, named as they are without adapters: PEFT renames the matrices it wraps.
+
+    Args:
+        model: The model, with or without LoRA adapters.
+        tied: Whether a weight that the model has in two places stands under both names.
+    """
     return {
         name.replace(".base_layer.", "."): parameter.detach()
-        for name, parameter in model.named_parameters()
+        for name, parameter in model.named_parameters(remove_duplicate=not tied)
         if not any(part.startswith("lora_") for part in name.split("."))
     }
 

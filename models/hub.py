@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from ..records.errors import MissingError
+from .folders import ADAPTER_CONFIG
 
-__all__ = ["require_repository"]
+__all__ = ["adapter_folder", "require_repository"]
 
 TIMEOUT = 10.0
 """Seconds to wait for the hub's answer."""
@@ -53,3 +55,23 @@ def require_repository(repository: str, revision: str, file: str) -> None:
             f"{repository} is not in the local cache and the Hugging Face hub cannot be reached ({error}); "
             "connect, or download it on another machine and point HF_HOME to its cache"
         ) from error
+
+
+@cache
+def adapter_folder(repository: str, revision: str, subfolder: str | None) -> Path:
+    """Local folder of a PEFT adapter on the hub: its configuration, safetensors, tokenizer and chat template.
+
+    Raises:
+        MissingError: When the repository cannot be had; one line with the reason and what to do.
+    """
+    from huggingface_hub import snapshot_download
+
+    inner = f"{subfolder}/" if subfolder else ""
+    require_repository(repository, revision, f"{inner}{ADAPTER_CONFIG}")
+    wanted = [f"{inner}*{ending}" for ending in (".json", ".safetensors", ".jinja", ".model", "merges.txt")]
+    unwanted = [f"{inner}*/*", "*checkpoint*"]
+    try:
+        folder = snapshot_download(repository, revision=revision, allow_patterns=wanted, ignore_patterns=unwanted)
+    except OSError as error:
+        raise MissingError(f"cannot fetch the adapter {repository} at {revision}: {error}") from error
+    return Path(folder) / inner

@@ -6,9 +6,12 @@ from functools import cache
 from pathlib import Path
 
 from ..records.errors import MendableError, MissingError
+from .adapter_files import read_adapter
+from .adapters import merge_adapter
+from .drift import base_parameters, full_drift
 from .network import Network
 
-__all__ = ["fast_dtype", "load_difference", "load_network", "read_network"]
+__all__ = ["fast_dtype", "load_adapted", "load_difference", "load_network", "read_network"]
 
 
 @cache
@@ -43,6 +46,28 @@ def load_difference(folder: str, difference: Path, revision: str | None = None, 
             parameters[name] += change.to(parameters[name])
     network.model.to(getattr(torch, _resolve(dtype)))
     network.name = f"{folder} with {difference.parent.name}"
+    return network
+
+
+@cache
+def load_adapted(folder: str, adapter: Path, revision: str | None = None, dtype: str = "auto") -> Network:
+    """The model in ``folder`` (or a hub id) with an adapter of any kind merged into it, once a process for each dtype.
+
+    The network is the adapter's own: the base and its other adapters stay what they are. The adapter is merged in
+    float32 before the weights are rounded to ``dtype``.
+
+    Raises:
+        MissingError: When a file is missing, or the hub does not give the model.
+        MendableError: When the adapter does not fit the model, is not whole, cannot be merged, or changes nothing.
+    """
+    base, network = load_network(folder, revision, dtype), read_network(folder, revision, "float32")
+    merge_adapter(network.model, read_adapter(adapter))
+    plain = base_parameters(base.model, tied=True)
+    for name, parameter in network.model.named_parameters():
+        parameter.data = parameter.data.to(plain[name].dtype)
+    if full_drift(base.model, network.model) == 0.0:
+        raise MendableError(f"adapter {adapter}: changes nothing (drift 0); train it again or correct its path")
+    network.name = f"{folder} with {adapter.name}"
     return network
 
 

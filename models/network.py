@@ -7,11 +7,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..records.errors import MendableError
 from ..records.progress import Track, untracked
-from .adapters import attach_adapter, drop_adapter
+from .adapter_files import read_adapter
+from .adapters import SharedAdapters
 from .anatomy import Anatomy, anatomy_of
 from .drift import adapter_drift
 from .interventions import routed
@@ -38,7 +40,10 @@ class Network:
     lock: threading.RLock = field(default_factory=threading.RLock, repr=False)
     batcher: Batcher | None = field(default=None, repr=False)
     """Gathers concurrent requests; see ``batcher_for``."""
-    _peft: Any = field(default=None, repr=False)
+    _attached: SharedAdapters = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._attached = SharedAdapters(self.model)
 
     @cached_property
     def anatomy(self) -> Anatomy:
@@ -65,19 +70,21 @@ class Network:
         device: torch.device = next(self.model.parameters()).device
         return device
 
-    def load_adapter(self, name: str, folder: str, **hub: Any) -> None:
-        """Load a PEFT adapter under ``name``; a second call with the same name does nothing.
+    def load_adapter(self, name: str, folder: Path | str) -> None:
+        """Load a plain LoRA adapter under ``name``; a second call with the same name does nothing.
 
         Raises:
-            MendableError: When the adapter does not fit the base, or changes nothing.
+            MissingError: When a file of the adapter is missing.
+            MendableError: When the adapter is more than plain LoRA, does not fit the base, is not whole, or changes
+                nothing. The network and its other adapters are then what they were.
         """
         with self.lock:
             if name in self.adapters:
                 return
-            self._peft = attach_adapter(self.model, self._peft, name, folder, **hub)
+            self._attached.load(name, read_adapter(Path(folder)))
             drift = adapter_drift(self.model, name)
             if drift == 0.0:
-                self._peft = drop_adapter(self._peft, name)
+                self._attached.drop(name)
                 raise MendableError(f"adapter {folder}: changes nothing (drift 0); train it again or correct its path")
             self.adapters[name] = drift
 
@@ -93,13 +100,7 @@ class Network:
         with self.lock, torch.inference_mode():
             if adapter is not None and adapter not in self.adapters:
                 raise KeyError(f"adapter {adapter!r} is not loaded; loaded: {', '.join(self.adapters) or 'none'}")
-            if self._peft is None:
-                yield self.model
-            elif adapter is None:
-                with self._peft.disable_adapter():
-                    yield self.model
-            else:
-                self._peft.set_adapter(adapter)
+            with self._attached.using(adapter):
                 yield self.model
 
     def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
@@ -133,7 +134,7 @@ class Network:
             return []
         with self.lock:
             adapters = [request.adapter for request in requests]
-            with nullcontext() if self._peft is None else routed(self.model, adapters):
+            with routed(self.model, adapters) if self._attached else nullcontext():
                 return generate_batch(self.anatomy, self.tokenizer, requests)
 
     def _check_steering(self, steering: Steering) -> None:

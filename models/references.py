@@ -9,11 +9,11 @@ from pydantic import Field, model_validator
 
 from ..records.errors import MendableError, MissingError
 from ..records.names import BASE
+from .adapter_files import read_adapter
 from .folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS, files_digest, trained_folder
 from .gguf import gguf_folder, require_gguf
-from .hub import require_repository
-from .loading import load_difference
-from .network import Network
+from .hub import adapter_folder, require_repository
+from .loading import load_adapted, load_difference
 from .reference import FullModel, Identity, Origin, Reference
 from .targets import Target
 
@@ -168,21 +168,22 @@ class PeftAdapter(Reference):
         self.folder(origin)
 
     def load(self, origin: Origin, label: str, dtype: str = "auto") -> Target:
-        """Load the adapter on the base's network."""
-        return self.attach(origin.full_base.load(origin, label, dtype).network, origin, label)
+        """Load the adapter on the base's network, or on one of its own."""
+        return self.load_on(origin.full_base, origin, label, dtype)
 
-    def attach(self, network: Network, origin: Origin, label: str) -> Target:
-        """Load the adapter on a network."""
+    def load_on(self, below: FullModel, origin: Origin, label: str, dtype: str = "auto") -> Target:
+        """Load the adapter on a model: plain LoRA on its shared network, any other kind on a network of its own."""
+        folder = self.folder(origin) or self._fetched()
+        network = below.load(origin, label, dtype).network
+        if read_adapter(folder).beyond_lora is not None:
+            return Target(load_adapted(below.source(origin), folder, below.pinned, dtype))
         name = label.replace(".", ":")  # PEFT allows no dot; a colon stands in no name, so no two labels become one
-        folder = self.folder(origin)
-        if folder is not None:
-            network.load_adapter(name, str(folder))
-        else:
-            config = f"{self.subfolder}/{ADAPTER_CONFIG}" if self.subfolder else ADAPTER_CONFIG
-            require_repository(str(self.id), self.revision, config)
-            place = {"subfolder": self.subfolder} if self.subfolder else {}
-            network.load_adapter(name, str(self.id), revision=self.revision, **place)
+        network.load_adapter(name, folder)
         return Target(network, name)
+
+    def _fetched(self) -> Path:
+        """The adapter's folder in the hub's cache."""
+        return adapter_folder(str(self.id), self.revision, self.subfolder)
 
 
 class AdaptedModel(Reference):
@@ -203,8 +204,8 @@ class AdaptedModel(Reference):
         self.adapter.require(origin)
 
     def load(self, origin: Origin, label: str, dtype: str = "auto") -> Target:
-        """Load the adapter on its model's network."""
-        return self.adapter.attach(self.model.load(origin, label, dtype).network, origin, label)
+        """Load the adapter on its model's network, or on one of its own."""
+        return self.adapter.load_on(self.model, origin, label, dtype)
 
 
 class WeightDifference(Reference):
