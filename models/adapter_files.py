@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import JsonValue
 
 from ..records.errors import MendableError, MissingError
-from .folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from .folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS, files_digest
 
 if TYPE_CHECKING:
     import torch
@@ -106,12 +107,50 @@ class AdapterFiles:
                     "or the file is damaged: take an earlier checkpoint, or download it again"
                 )
 
+    def require_base(self, source: str, published: str | None) -> None:
+        """Compare the base that the configuration names with the one that the adapter is put on.
+
+        A folder that is there is compared by its weights. Of a model under another name nothing can be known; there is
+        a warning, since a copy of the same weights is as likely as another model of the same shape.
+
+        Args:
+            source: Folder or hub id of the base.
+            published: Name under which it was published.
+
+        Raises:
+            MendableError: When the named folder holds other weights.
+        """
+        named = self.config.get("base_model_name_or_path")
+        if not isinstance(named, str) or not named or named in {source, published}:
+            return
+        theirs, ours = (sorted(Path(place).glob("*.safetensors")) for place in (named, source))
+        if theirs and ours:
+            if files_digest(theirs) != files_digest(ours):
+                raise MendableError(
+                    f"adapter {self.folder}: was trained on {named}, whose weights are not those of {source}; correct "
+                    "base in the spec, or base_model_name_or_path in adapter_config.json"
+                )
+        elif _plain_name(named) not in {_plain_name(name) for name in (source, published) if name}:
+            warnings.warn(
+                f"adapter {self.folder} names {named} as its base and stands on {source}; if their weights are not the "
+                "same, correct base in the spec",
+                stacklevel=2,
+            )
+
     def _tensors(self) -> Iterator[tuple[str, torch.Tensor]]:
         from safetensors import safe_open
 
         with safe_open(self.folder / ADAPTER_WEIGHTS, framework="pt") as file:
             for key in self.shapes:
                 yield key, file.get_tensor(key)
+
+
+def _plain_name(model: str) -> str:
+    """A model's name without its owner or folder and without what marks a quantised copy of it."""
+    name = Path(model).name.lower()
+    for mark in ("-bnb-4bit", "-4bit", "-unsloth"):
+        name = name.removesuffix(mark)
+    return name
 
 
 def read_adapter(folder: Path) -> AdapterFiles:

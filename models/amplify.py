@@ -232,7 +232,7 @@ def _inside(network: Network, part: Part) -> Callable[[str], bool]:
 @contextmanager
 def _locked(pair: Pair) -> Iterator[None]:
     """Both networks, always in one order: another thread may hold the pair turned round."""
-    locks: Sequence[threading.RLock] = [network.lock for network in sorted({t.network for t in pair}, key=id)]
+    locks: Sequence[threading.RLock] = sorted({target.network.lock for target in pair}, key=id)
     with ExitStack() as stack:
         for lock in locks:
             stack.enter_context(lock)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -41,6 +42,7 @@ class Network:
     batcher: Batcher | None = field(default=None, repr=False)
     """Gathers concurrent requests; see ``batcher_for``."""
     _attached: SharedAdapters = field(init=False, repr=False)
+    _readings: dict[int, Network] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         self._attached = SharedAdapters(self.model)
@@ -102,6 +104,17 @@ class Network:
                 raise KeyError(f"adapter {adapter!r} is not loaded; loaded: {', '.join(self.adapters) or 'none'}")
             with self._attached.using(adapter):
                 yield self.model
+
+    def reading(self, tokenizer: PreTrainedTokenizerBase) -> Network:
+        """The same model with the same adapters behind another tokenizer; one network for each tokenizer."""
+        if tokenizer is self.tokenizer:
+            return self
+        with self.lock:
+            if id(tokenizer) not in self._readings:
+                other = copy(self)
+                other.tokenizer, other.batcher = tokenizer, None
+                self._readings[id(tokenizer)] = other
+            return self._readings[id(tokenizer)]
 
     def render_chat(self, messages: Sequence[dict[str, str]]) -> str:
         """The chat template's text for ``messages``, up to where the assistant begins."""

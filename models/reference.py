@@ -71,6 +71,10 @@ class Reference(Frozen):
         """Folder into which a training writes the weights; None for kinds that are not trained here."""
         return None
 
+    def reads_from(self, origin: Origin) -> Path | None:
+        """Folder in which a tokenizer or a chat template may lie beside an adapter; None for a full model."""
+        return None
+
     @abstractmethod
     def identity(self, origin: Origin) -> Identity:
         """What fixes the weights.

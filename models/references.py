@@ -16,6 +16,7 @@ from .hub import adapter_folder, require_repository
 from .loading import load_adapted, load_difference
 from .reference import FullModel, Identity, Origin, Reference
 from .targets import Target
+from .tokenizers import reading_files
 
 __all__ = [
     "AdaptedModel",
@@ -153,7 +154,7 @@ class PeftAdapter(Reference):
         return None if place is None else trained_folder(place, ADAPTER_WEIGHTS, [ADAPTER_CONFIG], origin.name)
 
     def identity(self, origin: Origin) -> Identity:
-        """Hash of the adapter or its place on the hub, and the base's identity."""
+        """Hash of the adapter, its tokenizer included, or its place on the hub; and the base's identity."""
         return {**self.own_identity(origin), "base": origin.base.identity(origin)}
 
     def own_identity(self, origin: Origin) -> Identity:
@@ -161,7 +162,12 @@ class PeftAdapter(Reference):
         folder = self.folder(origin)
         if folder is None:
             return {"kind": "peft", "id": self.id, "revision": self.revision, "subfolder": self.subfolder}
-        return {"kind": "peft", "sha256": files_digest([folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS])}
+        files = [folder / ADAPTER_CONFIG, folder / ADAPTER_WEIGHTS, *reading_files(folder)]
+        return {"kind": "peft", "sha256": files_digest(files)}
+
+    def reads_from(self, origin: Origin) -> Path:
+        """The adapter's folder."""
+        return self.folder(origin) or self._fetched()
 
     def require(self, origin: Origin) -> None:
         """Check a local folder."""
@@ -173,10 +179,12 @@ class PeftAdapter(Reference):
 
     def load_on(self, below: FullModel, origin: Origin, label: str, dtype: str = "auto") -> Target:
         """Load the adapter on a model: plain LoRA on its shared network, any other kind on a network of its own."""
-        folder = self.folder(origin) or self._fetched()
+        folder = self.reads_from(origin)
         network = below.load(origin, label, dtype).network
-        if read_adapter(folder).beyond_lora is not None:
-            return Target(load_adapted(below.source(origin), folder, below.pinned, dtype))
+        files, source = read_adapter(folder), below.source(origin)
+        files.require_base(source, below.published_name)
+        if files.beyond_lora is not None:
+            return Target(load_adapted(source, folder, below.pinned, dtype))
         name = label.replace(".", ":")  # PEFT allows no dot; a colon stands in no name, so no two labels become one
         network.load_adapter(name, folder)
         return Target(network, name)
@@ -202,6 +210,10 @@ class AdaptedModel(Reference):
         """Check both parts."""
         self.model.require(origin)
         self.adapter.require(origin)
+
+    def reads_from(self, origin: Origin) -> Path:
+        """The adapter's folder."""
+        return self.adapter.reads_from(origin)
 
     def load(self, origin: Origin, label: str, dtype: str = "auto") -> Target:
         """Load the adapter on its model's network, or on one of its own."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..records.errors import MendableError
@@ -13,6 +14,7 @@ from ..records.names import BASE, FINETUNED
 from .anatomy import Anatomy
 from .drift import adapter_drift, full_drift
 from .network import Network
+from .tokenizers import templated, tokenizer_beside
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -104,7 +106,10 @@ class Pair(Targets):
 def load_targets(references: Mapping[str, Reference], origin: Origin, dtype: str = "auto") -> dict[str, Target]:
     """Load models by their references; networks are shared within the process.
 
-    A first model without a chat template (a pretrained base) gets that of the first other one that has one.
+    All of them must read the same tokens. A tokenizer or chat template that was saved beside an adapter is therefore
+    used for all targets of its pair, the base too; the finetuned side's comes before the base's. Full models keep their
+    own templates, but a first one without (a pretrained base) gets that of the first other one that has one. Other
+    pairs on the same networks go on reading with their own.
 
     Args:
         references: Name -> model, in the order of the targets.
@@ -119,11 +124,28 @@ def load_targets(references: Mapping[str, Reference], origin: Origin, dtype: str
     ordered = sorted(references, key=lambda name: references[name].has_weights)
     with _LOADING:
         loaded = {name: references[name].load(origin, _label(origin.name, name), dtype) for name in ordered}
-    targets = {name: loaded[name] for name in references}
-    first, *others = (target.network.tokenizer for target in targets.values())
-    if first.chat_template is None:
-        first.chat_template = next((other.chat_template for other in others if other.chat_template is not None), None)
-    return targets
+        targets = {name: loaded[name] for name in references}
+        return _reading_alike(targets, [reference.reads_from(origin) for reference in references.values()])
+
+
+def _reading_alike(targets: dict[str, Target], folders: Sequence[Path | None]) -> dict[str, Target]:
+    """The targets behind the tokenizer with which they are read; see ``load_targets``.
+
+    Args:
+        targets: As they were loaded.
+        folders: Of each, where a tokenizer or a chat template of its own may lie.
+    """
+    first, *others = (target.network for target in targets.values())
+    beside = [tokenizer_beside(folder, first) for folder in reversed(folders) if folder is not None]
+    tokenizer = next((found for found in beside if found is not None), None)
+    if tokenizer is not None:
+        return {name: replace(target, network=target.network.reading(tokenizer)) for name, target in targets.items()}
+    templates = (other.tokenizer.chat_template for other in others)
+    template = next((found for found in templates if found is not None), None)
+    if first.tokenizer.chat_template is not None or template is None:
+        return targets
+    read = first.reading(templated(first, template))
+    return {name: replace(t, network=read) if t.network is first else t for name, t in targets.items()}
 
 
 def _label(organism: str, name: str) -> str:

@@ -14,6 +14,7 @@ from adapter_kinds import assert_same_state, draw_adapter, state_of
 from diffbench.models.adapter_files import read_adapter
 from diffbench.models.loading import load_adapted
 from diffbench.models.network import Network
+from diffbench.organisms.loading import load_pair
 from diffbench.records.errors import MendableError
 from safetensors.torch import load_file, save_file
 
@@ -163,3 +164,26 @@ def test_a_zero_adapter_of_another_kind_changes_nothing(tiny: Any, tmp_path: Pat
     folder = draw_adapter("ia3", 0, tiny.base, tmp_path / "drawn", moved=0.0)
     with pytest.raises(MendableError, match=r"changes nothing \(drift 0\)"):
         load_adapted(str(tiny.base), folder, None, "float32")
+
+
+def test_an_adapter_of_another_base_of_the_same_shape_is_refused(
+    tiny: Any, base_copy: Path, adapter: Path, make_organism: Callable[..., Any]
+) -> None:
+    weights = load_file(base_copy / "model.safetensors")
+    save_file({k: 2 * v for k, v in weights.items()}, base_copy / "model.safetensors", metadata={"format": "pt"})
+    finetuned = {"default": {"kind": "peft", "path": str(adapter)}}
+    with pytest.raises(MendableError, match=rf"trained on {tiny.base}, whose weights are not those of {base_copy}"):
+        load_pair(make_organism("stranger", base=base_copy, finetuned=finetuned), "float32")
+
+
+@pytest.mark.parametrize(
+    ("named", "warned"),
+    [("meta/Other-7B", True), ("mirror/Base-unsloth-bnb-4bit", False), ("maker/base", False), (None, False)],
+)
+def test_a_base_under_another_name_is_noted(
+    tiny: Any, adapter: Path, recwarn: pytest.WarningsRecorder, named: str | None, warned: bool
+) -> None:
+    configure(adapter, base_model_name_or_path=named)
+    assert tiny.base.name == "base"
+    read_adapter(adapter).require_base(str(tiny.base), None)
+    assert any("names meta/Other-7B as its base" in str(warning.message) for warning in recwarn) == warned
