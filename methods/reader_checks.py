@@ -1,13 +1,17 @@
-"""Checks of what an investigator asks a reader for; what is out of range is told with the range."""
+"""What readers share: checks of what an investigator asks for, told with the range, and work beside the event loop."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
+import anyio
+import anyio.to_thread
 from inspect_ai.tool import ToolError
 
-__all__ = ["check_tokens", "one_text", "stretch"]
+from ..tools.ask import MAX_CHARACTERS
+
+__all__ = ["check_prompt", "check_tokens", "in_thread", "one_text", "stretch"]
 
 T = TypeVar("T")
 
@@ -45,3 +49,18 @@ def check_tokens(tokens: int) -> None:
     """
     if not 1 <= tokens <= MOST_TOKENS:
         raise ToolError(f"tokens is {tokens}; it is 1 to {MOST_TOKENS}.")
+
+
+def check_prompt(prompt: str) -> None:
+    """Refuse a prompt that is empty or too long.
+
+    Raises:
+        ToolError: Naming its length and the longest.
+    """
+    if not prompt.strip() or len(prompt) > MAX_CHARACTERS:
+        raise ToolError(f"The prompt has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """The result of what would block the event loop; a cancelled reader does not wait for it."""
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))

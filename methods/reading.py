@@ -1,14 +1,27 @@
-"""Texts of a corpus as artifacts keep them and as they are shown: marked, shortened, read as words."""
+"""Texts of a corpus and tokens as artifacts keep them and as they are shown: marked, shortened, read as words."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ..records.frozen import Frozen
 
-__all__ = ["KeptText", "TextKind", "flat", "marked", "opening_word", "plain_text", "shortened"]
+__all__ = [
+    "KeptText",
+    "TextKind",
+    "TokenProbability",
+    "TopTokens",
+    "flat",
+    "marked",
+    "opening_word",
+    "plain_text",
+    "quoted",
+    "quoted_top",
+    "repeated_share",
+    "shortened",
+]
 
 TextKind: TypeAlias = Literal["text", "chat"]
 """A plain text of the corpus, or one of its chats."""
@@ -16,6 +29,17 @@ TextKind: TypeAlias = Literal["text", "chat"]
 _TEMPLATE_MARKER = re.compile(r"<\|[^|]*\|>")
 """Special tokens of chat templates, which only clutter a text that is read."""
 _LEAST_LETTERS = 3
+
+
+class TokenProbability(NamedTuple):
+    """A token and its probability; a list of the two in JSON."""
+
+    token: str
+    probability: float
+
+
+TopTokens: TypeAlias = tuple[TokenProbability, ...]
+"""The most probable token first."""
 
 
 class KeptText(Frozen):
@@ -85,6 +109,22 @@ def opening_word(token: str) -> str | None:
     """The lower-case letters of a token that begins a word, three at least; None for any other token."""
     word = token.strip().lower()
     return word if token.startswith(" ") and len(word) >= _LEAST_LETTERS and word.isalpha() else None
+
+
+def repeated_share(words: Sequence[str]) -> float:
+    """Share of three-word windows that stood before; 0 for fewer than four words."""
+    windows = [tuple(words[i : i + 3]) for i in range(len(words) - 2)]
+    return 1 - len(set(windows)) / len(windows) if len(windows) > 1 else 0.0
+
+
+def quoted(tokens: Iterable[str]) -> str:
+    """Tokens on one line, each in quotes, since their spaces matter."""
+    return " ".join(map(repr, tokens))
+
+
+def quoted_top(tokens: TopTokens, most: int) -> str:
+    """The first ``most`` tokens on one line, quoted."""
+    return quoted(token for token, _ in tokens[:most])
 
 
 def _window(sizes: Sequence[int], centre: int, length: int) -> tuple[int, int]:

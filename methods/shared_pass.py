@@ -61,7 +61,7 @@ class _Shared:
 
 
 @dataclass(eq=False)
-class _Watch:
+class _Watch(Collector):
     """A job's collector in a pass; when it fails, the pass goes on for the others."""
 
     opened: OpenedJob

@@ -8,10 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ..activations.encoding import Encoded
-from ..activations.passes import Batch, Need
-from ..activations.tallies import KindMeans, quantile, significant
-from ..activations.top_texts import ContentTokens, TopTexts, shown_tokens
+from ..activations.encoding import ContentTokens, Encoded
+from ..activations.passes import Batch, Collector, Need
+from ..activations.top_texts import KindMeans, TopTexts, quantile, shown_tokens, significant
 from ..reading import KeptText, TextKind
 from .payload import PERCENTILES, CosineStatistics, LayerNorms, LeftOut, NormsPayload, NormsRow, NormStatistics
 
@@ -159,7 +158,7 @@ class _Layer:
         return NormStatistics(mean=mean, std=std, min=self.smallest, max=self.largest, **percentiles)
 
 
-class NormsCollector:
+class NormsCollector(Collector):
     """Sums during a pass. Keeps the values of the top texts; of all others only how often a difference occurred."""
 
     def __init__(self, need: Need, content: ContentTokens, top_texts: int) -> None:
@@ -181,9 +180,6 @@ class NormsCollector:
             values = {name: v.cpu() for name, v in token_values(batch.base[layer], batch.finetuned[layer]).items()}
             for row, (item, chosen) in enumerate(zip(items, columns, strict=True)):
                 gathered.add(item, chosen, {name: v[row, : len(item.ids)] for name, v in values.items()})
-
-    def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
-        """Not asked for."""
 
     def payload(self, layer_count: int, tokenizer: PreTrainedTokenizerBase) -> NormsPayload:
         """A summary of each layer, and the kept texts with their per-token values."""

@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ...models.targets import Pair
 from ...records.errors import MendableError
 from ...records.progress import Track, untracked
+from ...views.panels import Panel
+from ..activations.corpus import Corpus
+from ..activations.encoding import ContentTokens
 from ..activations.passes import Need
-from ..activations.top_texts import ContentTokens
 from ..artifact import Artifact, Content
 from ..contract import Labels, PassMethod
 from ..evidence.evidence import Evidence, EvidenceToken
@@ -23,13 +26,10 @@ from ..reading import opening_word
 from .collector import NormsCollector
 from .config import ActivationNormsConfig
 from .payload import LayerNorms, NormsPayload, Order, RankedText
+from .pictures import pictures
 
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
-
-    from ...models.targets import Pair
-    from ...views.panels import Panel
-    from ..activations.corpus import Corpus
 
 __all__ = ["METHOD", "ActivationNormsMethod"]
 
@@ -119,8 +119,6 @@ class ActivationNormsMethod(PassMethod[ActivationNormsConfig, NormsPayload, Norm
 
     def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """Norm and cosine by layer, then the texts of each layer."""
-        from .pictures import pictures
-
         return pictures(self.payload(artifact), labels)
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from abc import abstractmethod
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -106,7 +105,11 @@ def load_corpus(path: Path) -> Corpus:
     texts, chats = array("Q"), array("Q")
     for number, (offset, line) in enumerate(_numbered(path), 1):
         (texts if _is_text(path, number, line) else chats).append(offset)
-    return Corpus(path.stem, _TextLines(path, texts), _ChatLines(path, chats))
+    return Corpus(
+        path.stem,
+        _Lines(path, texts, lambda line: str(json.loads(line)["text"])),
+        _Lines(path, chats, Chat.model_validate_json),
+    )
 
 
 def _is_text(path: Path, number: int, line: str) -> bool:
@@ -143,13 +146,11 @@ def _numbered(path: Path) -> Iterator[tuple[int, str]]:
 class _Lines(Sequence[T], Generic[T]):
     """Some lines of a JSON Lines file, read when they are asked for."""
 
-    def __init__(self, path: Path, offsets: array[int]) -> None:
+    def __init__(self, path: Path, offsets: array[int], item: Callable[[bytes], T]) -> None:
         self._path, self._offsets = path, offsets
-        self._written = path.stat().st_mtime_ns
-
-    @abstractmethod
-    def _item(self, line: bytes) -> T:
+        self._item = item
         """What a line holds."""
+        self._written = path.stat().st_mtime_ns
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -175,13 +176,3 @@ class _Lines(Sequence[T], Generic[T]):
             for offset in offsets:
                 file.seek(offset)
                 yield self._item(file.readline())
-
-
-class _TextLines(_Lines[str]):
-    def _item(self, line: bytes) -> str:
-        return str(json.loads(line)["text"])
-
-
-class _ChatLines(_Lines[Chat]):
-    def _item(self, line: bytes) -> Chat:
-        return Chat.model_validate_json(line)

@@ -35,7 +35,8 @@ def heat_group(title: str, rows: Sequence[HeatRow], unit: str, signed: bool = Fa
     a single outlier would leave all others pale.
     """
     chosen = rows[:MOST_TEXTS]
-    full = _full([abs(value) for row in chosen for value in row.values if value is not None])
+    sizes = sorted(abs(value) for row in chosen for value in row.values if value is not None)
+    full = next((size for size in sizes[math.ceil(_FULL_SHARE * len(sizes)) - 1 :] if size > 0), 0.0)
     told = [note] if note else []
     if full > 0:
         told.append(f"The colour is full from {full:.3g} {unit} on.")
@@ -48,15 +49,6 @@ def along(length: int, positions: Sequence[int], values: Sequence[float]) -> lis
     """A value for each of ``length`` tokens, None for those that ``positions`` does not name."""
     known = dict(zip(positions, values, strict=True))
     return [known.get(i) for i in range(length)]
-
-
-def _full(sizes: Sequence[float]) -> float:
-    """The smallest size that is at least the 99th percentile and not 0; 0 when all are."""
-    ranked = sorted(size for size in sizes if size > 0)
-    if not ranked:
-        return 0.0
-    place = math.ceil(_FULL_SHARE * len(sizes)) - 1 - (len(sizes) - len(ranked))
-    return ranked[max(0, place)]
 
 
 def _heat_text(row: HeatRow, unit: str, signed: bool, full: float) -> HeatText:

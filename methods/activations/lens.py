@@ -11,8 +11,9 @@ from ...models.anatomy import logits_of
 from ...models.interventions import captured
 from ...models.network import Network
 from ...models.targets import Target
+from ..reading import TokenProbability, TopTokens
 
-__all__ = ["final_hidden", "lens_logits", "logit_lens", "residual", "unembed"]
+__all__ = ["final_hidden", "lens_logits", "logit_lens", "residual", "top_tokens", "unembed"]
 
 
 def residual(target: Target, ids: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
@@ -58,3 +59,14 @@ def lens_logits(target: Target, vectors: torch.Tensor) -> torch.Tensor:
         norm = target.anatomy.final_norm
         normed = norm(vectors.to(next(norm.parameters())))
     return unembed(target, normed)
+
+
+def top_tokens(target: Target, vectors: torch.Tensor, most: int) -> list[TopTokens]:
+    """The ``most`` tokens of largest probability in the logit lens of each of ``vectors`` [n, d_model]."""
+    probabilities = logit_lens(target, vectors)
+    top = probabilities.topk(min(most, probabilities.shape[-1]), dim=-1)
+    decode = target.network.tokenizer.decode
+    return [
+        tuple(TokenProbability(str(decode([i])), round(p, 6)) for i, p in zip(*row, strict=True))
+        for row in zip(top.indices.tolist(), top.values.tolist(), strict=True)
+    ]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ...models.interventions import captured
 from ...models.targets import Pair, Target
@@ -78,17 +78,14 @@ class Batch:
     """The same of the finetuned model."""
 
 
-class Collector(Protocol):
+class Collector:
     """What a method gathers during a pass over one pair. Items come sorted by length, not in corpus order."""
 
-    @property
-    def need(self) -> Need:
-        """What it wants to see; the same throughout the pass."""
-        ...
+    need: Need
+    """What it wants to see; the same throughout the pass."""
 
     def residuals(self, batch: Batch) -> None:
         """Take in the residual streams of a batch; called only when ``need.layers`` is not empty."""
-        ...
 
     def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
         """Take in next-token logits of a stretch of one item; called only when ``need.logits`` is set.
@@ -99,7 +96,6 @@ class Collector(Protocol):
             base: Logits after tokens start, start + 1, ..., [tokens, vocabulary], float32.
             finetuned: The same of the finetuned model.
         """
-        ...
 
 
 @dataclass(frozen=True)
@@ -220,7 +216,8 @@ def _hand_out_logits(
     for row, item in enumerate(items):
         widths = [[c.need.width(item) if c.need.logits else 0 for c in work.collectors] for work in works]
         widest = max(max(row_widths, default=0) for row_widths in widths)
-        for start, stop in _stretches(widest, chunk_tokens):
+        for start in range(0, widest, chunk_tokens):
+            stop = min(start + chunk_tokens, widest)
             base = unembed(works[0].pair.base, base_hidden[row, start:stop])
             for work, states, own in zip(works, hidden, widths, strict=True):
                 if states is None or max(own, default=0) <= start:
@@ -231,11 +228,6 @@ def _hand_out_logits(
                     if width > start:
                         end = min(stop, width) - start
                         collector.logits(_cut(item, width), start, base[:end], finetuned[:end])
-
-
-def _stretches(length: int, size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, length, size):
-        yield start, min(start + size, length)
 
 
 def _run_model(

@@ -1,23 +1,19 @@
-"""The texts that score highest while a corpus streams by, and which of their tokens count."""
+"""What is kept of a corpus that streams by, in memory that does not grow with it: top texts, means, quantiles."""
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ...models.network import Network
-from .corpus import Corpus
+from ..reading import TextKind
 from .encoding import Encoded
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["ContentTokens", "TopTexts", "shown_tokens"]
-
-_MARK = "\x01"
-"""A character that no chat template holds."""
+__all__ = ["KindMeans", "TopTexts", "quantile", "shown_tokens", "significant"]
 
 T = TypeVar("T")
 
@@ -53,41 +49,37 @@ class TopTexts(Generic[T]):
         return [row for *_, row in sorted(self._heap, key=lambda entry: entry[:2], reverse=True)]
 
 
-@dataclass(frozen=True)
-class ContentTokens:
-    """Which tokens of an item are its author's words.
+class KindMeans:
+    """The mean over texts and that over chats, each item counted once however long it is."""
 
-    The first token of a text is an attention sink of huge norm, and tokens of the chat template are the same in every
-    chat: ranked among the others, they would hide them.
-    """
+    def __init__(self) -> None:
+        self._sums: dict[TextKind, float] = {"text": 0.0, "chat": 0.0}
+        self._items: dict[TextKind, int] = {"text": 0, "chat": 0}
 
-    special: frozenset[int] = frozenset()
-    """Special tokens of the tokenizer."""
-    closing: int = 0
-    """Template tokens between the user's words and the header of the answer."""
-    header: int = 0
-    """Tokens of the header of the answer."""
+    def add(self, kind: TextKind, mean: float) -> None:
+        """Count an item with the mean of its values."""
+        self._sums[kind] += mean
+        self._items[kind] += 1
 
-    @classmethod
-    def of(cls, network: Network, corpus: Corpus) -> ContentTokens:
-        """Read the template's parts off the tokenizer; a corpus without chats needs no template."""
-        tokenizer = network.tokenizer
-        special = frozenset(tokenizer.all_special_ids)
-        if not corpus.chats:
-            return cls(special)
-        messages = [{"role": "user", "content": _MARK}]
-        asked = str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False))
-        after = asked.partition(_MARK)[2]
-        header = network.render_chat(messages).removeprefix(asked)
-        closing, opening = (
-            len(tokenizer(text, add_special_tokens=False)["input_ids"]) if text else 0 for text in (after, header)
-        )
-        return cls(special, closing, opening)
+    def __getitem__(self, kind: TextKind) -> float:
+        """The mean over items of a kind; 0 where there were none."""
+        return self._sums[kind] / self._items[kind] if self._items[kind] else 0.0
 
-    def columns(self, item: Encoded) -> list[int]:
-        """Positions of the author's words in ``item``, position 0 left out."""
-        first = max(item.content_start, 1)
-        template = range(0)
-        if item.kind == "chat":
-            template = range(item.answer_start - self.closing, item.answer_start + self.header)
-        return [i for i in range(first, len(item.ids)) if i not in template and int(item.ids[i]) not in self.special]
+
+def quantile(counts: Mapping[float, int], share: float) -> float:
+    """Quantile of values given with how often each occurs, linear between neighbours as ``numpy.quantile``."""
+    place = share * (sum(counts.values()) - 1)
+    lower, upper = math.floor(place), math.ceil(place)
+    below = low = high = 0.0
+    for value in sorted(counts):
+        if below <= lower:
+            low = value
+        if below <= upper:
+            high = value
+        below += counts[value]
+    return low + (high - low) * (place - lower)
+
+
+def significant(value: float, digits: int = 3) -> float:
+    """``value`` to so many significant digits, for storing and for counting values in bounded memory."""
+    return float(f"{value:.{digits - 1}e}")

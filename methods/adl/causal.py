@@ -16,8 +16,8 @@ from ...organisms.recipes.data_mix import TrainingItem
 from ...organisms.recipes.train import IGNORED, encode_item
 from ...records.errors import MendableError
 from ...records.progress import Track, untracked
-from .causal_report import SPANS, CausalConfig, CausalReport, DataEffect, Effect, Kind, Span
-from .ground_truth import Data, evaluation_items, require_adl_artifact
+from .causal_report import SPANS, CausalConfig, CausalReport, Data, DataEffect, Effect, Kind, Span, evaluation_items
+from .method import require_adl_artifact
 from .payload import AdlPayload
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def _measured(
     base, finetuned, changed = _Sums(), _Sums(), {direction: _Sums() for direction in directions}
     for chunk, ids, mask in track(chunks, f"causal effect: {data}"):
         targets = _targets([encoded[item.index][1] for item in chunk], ids)
-        later = _columns(targets) >= config.later
+        # By the place of each predicted token within its item, [predicted tokens].
+        later = (targets != IGNORED).nonzero()[:, 1].cpu() + 1 >= config.later
         with captured(pair.base.anatomy, [layer]) as streams:
             base.add(_losses(pair.base, ids, mask, targets), later)
         finetuned.add(_losses(pair.finetuned, ids, mask, targets), later)
@@ -206,11 +207,6 @@ def _targets(labels: Sequence[Sequence[int]], ids: torch.Tensor) -> torch.Tensor
 
     rows = [[*row, *[IGNORED] * (ids.shape[1] - len(row))][1:] for row in labels]
     return torch.tensor(rows, device=ids.device)
-
-
-def _columns(targets: torch.Tensor) -> torch.Tensor:
-    """Index within its item of each predicted token, [predicted tokens], on the CPU."""
-    return (targets != IGNORED).nonzero()[:, 1].cpu() + 1
 
 
 def _losses(target: Target, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Settings and figures of the causal effect of mean differences (``causal.py``)."""
+"""Settings, data and figures of the causal effect of mean differences (``causal.py``)."""
 
 from __future__ import annotations
 
@@ -6,11 +6,15 @@ from typing import Literal, TypeAlias
 
 from pydantic import Field
 
+from ...organisms.recipes.data_mix import TrainingItem, narrow_items, unrelated_items
+from ...organisms.suites import Organism
+from ...records.errors import MendableError
 from ...records.frozen import Frozen
-from .ground_truth import Data
 
-__all__ = ["SPANS", "CausalConfig", "CausalReport", "DataEffect", "Effect", "Kind", "Span"]
+__all__ = ["SPANS", "CausalConfig", "CausalReport", "Data", "DataEffect", "Effect", "Kind", "Span", "evaluation_items"]
 
+Data: TypeAlias = Literal["finetuning", "unrelated"]
+"""What was trained on, or text that has nothing to do with it."""
 Kind: TypeAlias = Literal["difference", "random", "random_difference"]
 """Where a direction is from: a mean difference, a Gaussian, or a difference of two random activations."""
 Span: TypeAlias = Literal["all", "later"]
@@ -94,3 +98,17 @@ class CausalReport(Frozen):
                     mean = sum(values) / len(values)
                     lines.append(f"  {len(values)} {kind}: mean {mean:+.4f}, {values[0]:+.4f} to {values[-1]:+.4f}")
         return "\n".join(lines)
+
+
+def evaluation_items(organism: Organism) -> dict[Data, list[TrainingItem]]:
+    """The narrow training items of an organism's recipe, and unrelated ones: those never trained on, if there are any.
+
+    Raises:
+        MendableError: Without a recipe: the training data are then not known here.
+    """
+    recipe = organism.recipe
+    if recipe is None:
+        raise MendableError(f"{organism.id}: has no recipe, so its training data are not known here; give them as data")
+    unrelated = unrelated_items()
+    held_out = unrelated[recipe.unrelated_pool :]
+    return {"finetuning": narrow_items(recipe, organism), "unrelated": held_out or unrelated}

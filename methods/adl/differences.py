@@ -1,4 +1,4 @@
-"""Mean activation differences at the first token positions, and the norms they are compared with."""
+"""Mean activation differences at the first token positions, the norms they are compared with, and their logit lens."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ import torch
 
 from ...records.errors import MendableError
 from ...records.progress import Track
-from ..activations.passes import Batch, Need, Work, run_pass
+from ..activations.lens import top_tokens
+from ..activations.passes import Batch, Collector, Need, Work, run_pass
 from .config import AdlConfig, Position
+from .payload import Lens, PositionRow
 
 if TYPE_CHECKING:
     from ...models.targets import Pair
     from ..activations.corpus import Corpus
     from ..activations.encoding import Encoded
 
-__all__ = ["DifferenceCollector", "PositionMeans", "mean_differences"]
+__all__ = ["DifferenceCollector", "PositionMeans", "lens_rows", "mean_differences"]
 
 _SINK = 5
 """Positions before this one are kept out of the norm reference: the first is an attention sink of huge norm."""
@@ -55,7 +57,7 @@ def mean_differences(pair: Pair, corpus: Corpus, config: AdlConfig, track: Track
     return collector.means()
 
 
-class DifferenceCollector:
+class DifferenceCollector(Collector):
     """Sums of the residual streams of both models at the first positions, during a pass."""
 
     def __init__(self, pair: Pair, corpus: Corpus, config: AdlConfig) -> None:
@@ -91,9 +93,6 @@ class DifferenceCollector:
                 self._norm_sum += float(norms.double().sum())
                 self._norm_count += norms.numel()
 
-    def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
-        """Not asked for."""
-
     def means(self) -> PositionMeans:
         """The means over what was added.
 
@@ -123,3 +122,28 @@ def _columns(item: Encoded, width: int, config: AdlConfig) -> Sequence[tuple[Pos
         for j in range(config.positions)
         if start + j < width
     ]
+
+
+def lens_rows(pair: Pair, means: PositionMeans, config: AdlConfig) -> list[PositionRow]:
+    """For each position: norms, and the top tokens of +d, -d and of the controls mean h_b and mean h_f.
+
+    A position whose difference is exactly zero has no lens of it: there is nothing to be read.
+    """
+    rows = []
+    for position in means.base:
+        difference = means.difference(position)
+        norm = float(difference.norm())
+        vectors = {"base": means.base[position], "finetuned": means.finetuned[position]}
+        if norm > 0:
+            vectors = {"difference": difference, "negative_difference": -difference, **vectors}
+        tokens = top_tokens(pair.finetuned, torch.stack(list(vectors.values())), config.lens_top)
+        rows.append(
+            PositionRow(
+                position=str(position),
+                texts=means.counts[position],
+                difference_norm=norm,
+                relative_norm=norm / means.norm_reference,
+                lens=Lens(**dict(zip(vectors, tokens, strict=True))),
+            )
+        )
+    return rows

@@ -18,8 +18,7 @@ from pydantic import ValidationError
 from ...records.errors import MendableError
 from ...records.frozen import Frozen
 from ...tools.json_objects import json_objects
-from .relevance_judge import RelevanceQuestion
-from .scale_judge import ScaleChoice, ScaleTokens
+from .judges import RelevanceQuestion, ScaleChoice, ScaleTokens
 
 if TYPE_CHECKING:
     from inspect_ai.model import ChatMessage, Model
@@ -67,7 +66,9 @@ class LlmJudge:
         Raises:
             MendableError: When the model's reply cannot be read twice.
         """
-        shown = {row.scale: tokens for row in rows if (tokens := _readable(row.tokens))}
+        # The prompts' arrows and punctuation say nothing of a direction.
+        readable = {row.scale: [token for token in row.tokens if any(map(str.isalnum, token))] for row in rows}
+        shown = {scale: tokens for scale, tokens in readable.items() if tokens}
         if not shown:
             return ScaleChoice(min(row.scale for row in rows), ())
         return self._finished(lambda model: self._rounds(model, shown))
@@ -173,8 +174,3 @@ def _last_object(reply: str, kind: type[R]) -> R:
         except ValidationError as error:
             problem = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
     raise ValueError(problem)
-
-
-def _readable(tokens: Sequence[str]) -> list[str]:
-    """Tokens with a letter or a digit in them: the prompts' arrows and punctuation say nothing of a direction."""
-    return [token for token in tokens if any(map(str.isalnum, token))]

@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+
+from ...models.interventions import replaced
 from ...records.progress import Track, untracked
-from ..activations.top_tokens import TokenProbability
+from ..activations.lens import unembed
+from ..reading import TokenProbability
 from .config import PatchscopeConfig
+from .judges import EmbeddingCoherence, ScaleJudge, ScaleTokens
 from .llm_judge import LlmJudge
 from .payload import PatchedTokens, Patchscope, PatchscopeRow, ScaleRow
-from .scale_judge import EmbeddingCoherence, ScaleJudge, ScaleTokens
 
 if TYPE_CHECKING:
-    import torch
-
     from ...models.targets import Pair, Target
     from .config import Position
     from .differences import PositionMeans
@@ -70,8 +72,6 @@ def scale_tokens(
     The vector is brought to the norm scale * norm_reference. A token outside the ``intersection_top`` most probable
     ones of any prompt is left out.
     """
-    import torch
-
     unit = vector.float() / vector.float().norm() * norm_reference
     vectors = torch.tensor(config.scales).unsqueeze(1) * unit
     total, everywhere = torch.zeros(()), torch.ones((), dtype=torch.bool)
@@ -106,11 +106,6 @@ def patched_probabilities(target: Target, prompt: str, layer: int, vectors: torc
     Returns:
         Probabilities, [n, vocabulary], float32.
     """
-    import torch
-
-    from ...models.interventions import replaced
-    from ..activations.lens import unembed
-
     network = target.network
     ids = torch.tensor([network.tokenizer(prompt)["input_ids"]], device=network.device)
     decoder = target.anatomy.decoder

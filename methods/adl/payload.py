@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Literal, NamedTuple, TypeAlias
 
 from ...records.frozen import Frozen
-from ..activations.top_tokens import TopTokens
-from ..contract import Payload
+from ..contract import Labels, Payload
+from ..reading import TopTokens, quoted
 
 __all__ = [
+    "CONTROL_TOKENS",
+    "LEAST_POSITIONS",
     "AdlPayload",
     "Lens",
     "LensVector",
@@ -21,6 +23,11 @@ __all__ = [
     "SteeredPrompt",
     "SteeringTable",
 ]
+
+CONTROL_TOKENS = 20
+"""Ranks of the base's own tokens at a position that say nothing about the finetuning there."""
+LEAST_POSITIONS = 3
+"""Positions at which a token must be found; all of them where there are fewer."""
 
 LensVector: TypeAlias = Literal["difference", "negative_difference", "base", "finetuned"]
 """What a logit lens reads: +d, -d, or as a control the mean activation of one of the models."""
@@ -67,10 +74,11 @@ class PatchedTokens(Frozen):
     selected: tuple[str, ...]
     """Those of the tokens that the judge found to belong together."""
 
-    @property
-    def others(self) -> list[str]:
-        """The tokens that the judge did not select."""
-        return [token for token, _ in self.tokens if token not in self.selected]
+    def told(self, most: int) -> str:
+        """The scale and ``most`` tokens on one line, those that the judge selected before the bar."""
+        selected = self.selected[:most]
+        others = [token for token, _ in self.tokens if token not in self.selected][: most - len(selected)]
+        return f"(scale {self.scale:g}): {quoted(selected)} | {quoted(others)}"
 
 
 class ScaleRow(NamedTuple):
@@ -143,3 +151,11 @@ class AdlPayload(Payload):
     def no_difference(self) -> bool:
         """Whether every difference is exactly zero."""
         return all(row.difference_norm == 0 for row in self.positions)
+
+    def told(self, labels: Labels) -> str:
+        """What the differences are of."""
+        return (
+            f"Mean activation difference d = mean(h_{labels.finetuned} - h_{labels.base}) after layer {self.layer} of "
+            f"{self.layers}, at the first tokens of texts (text:j) and from the header of the assistant's turn "
+            "(chat:j)."
+        )

@@ -7,8 +7,17 @@ from collections.abc import Sequence
 
 from ...views.panels import Bar, Bars, Group, Note, Panel, RankedToken, Row, SideBySide, TokenColumn, TokenTable
 from ..contract import Labels
-from .evidence import CONTROL_TOKENS, LEAST_POSITIONS
-from .payload import AdlPayload, LensVector, PatchedVector, Patchscope, PatchscopeRow, PositionRow, SteeringTable
+from .payload import (
+    CONTROL_TOKENS,
+    LEAST_POSITIONS,
+    AdlPayload,
+    LensVector,
+    PatchedVector,
+    Patchscope,
+    PatchscopeRow,
+    PositionRow,
+    SteeringTable,
+)
 
 __all__ = ["pictures"]
 
@@ -19,11 +28,7 @@ _TOKENS = 40
 def pictures(payload: AdlPayload, labels: Labels) -> Sequence[Panel]:
     """Norms, lens of the difference, patchscope, steered samples, and last the controls."""
     rows = payload.positions
-    said = (
-        f"Mean activation difference d = mean(h_{labels.finetuned} - h_{labels.base}) after layer {payload.layer} "
-        f"of {payload.layers}, at the first tokens of texts (text:j) and from the header of the assistant's turn "
-        "(chat:j)."
-    )
+    said = payload.told(labels)
     if payload.no_difference:
         return [Note("Summary", f"{said}\nEvery difference is exactly zero: the two models compute the same.")]
     norms = tuple(Bar(row.position, row.relative_norm) for row in rows)

@@ -16,12 +16,11 @@ from pydantic import Field
 from ...organisms.recipes.data_mix import TrainingItem, narrow_items
 from ...organisms.suites import Organism
 from ...records.frozen import Frozen
-from ..activations.top_tokens import TopTokens, quoted
 from ..artifact import Artifact
-from .ground_truth import require_adl_artifact
+from ..reading import TopTokens, quoted
+from .judges import KeywordRelevance, RelevanceJudge, RelevanceQuestion, is_word
+from .method import require_adl_artifact
 from .payload import AdlPayload, PatchedVector
-from .relevance_judge import KeywordRelevance, RelevanceJudge, RelevanceQuestion
-from .words import is_word
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -1,4 +1,9 @@
-"""Steering the finetuned model along a mean difference, at a strength found by binary search."""
+"""Steering the finetuned model along a mean difference, at a strength found by binary search.
+
+A deterministic stand-in judges whether the search's samples are coherent. A sample is when it does not loop (share of
+repeated three-token windows at most 0.3) and the unsteered base model does not find it far less likely than unsteered
+samples: mean negative log-likelihood at most 1.5 nats a token above their mean. The published search asks an LLM.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +14,9 @@ from typing import TYPE_CHECKING
 from ...models.ask import Sampling, render, sample
 from ...models.requests import Steering
 from ...records.progress import Track
-from .coherence import coherent, negative_log_likelihoods
+from ..activations.encoding import Encoded, batches
+from ..activations.lens import final_hidden, unembed
+from ..reading import repeated_share
 from .config import AdlConfig
 from .differences import PositionMeans
 from .payload import SteeredPrompt, SteeringTable
@@ -17,10 +24,13 @@ from .payload import SteeredPrompt, SteeringTable
 if TYPE_CHECKING:
     import torch
 
-    from ...models.targets import Pair
+    from ...models.targets import Pair, Target
     from ..activations.corpus import Corpus
 
-__all__ = ["binary_search", "steering_samples"]
+__all__ = ["binary_search", "coherent", "negative_log_likelihoods", "steering_samples"]
+
+MAX_REPEATED = 0.3
+MAX_EXCESS_NATS = 1.5
 
 _BATCH_SIZE = 32
 """Samples whose likelihood is computed at once."""
@@ -93,3 +103,30 @@ class _Search:
         rendered = render(pair.finetuned, self._prompts, pair.system_prompt)
         nlls = negative_log_likelihoods(pair.base, rendered, texts, _BATCH_SIZE)
         return list(zip(texts, nlls, strict=True))
+
+
+def coherent(sample: str, nll: float, reference_nll: float) -> bool:
+    """Whether a sample neither loops nor is far less likely than the reference."""
+    words = sample.split()
+    return len(words) >= 3 and repeated_share(words) <= MAX_REPEATED and nll <= reference_nll + MAX_EXCESS_NATS
+
+
+def negative_log_likelihoods(
+    target: Target, prompts: Sequence[str], samples: Sequence[str], batch_size: int
+) -> list[float]:
+    """Mean negative log-likelihood a token of each sample after its prompt, in nats; infinite for an empty one."""
+    network = target.network
+    values = [float("inf")] * len(samples)
+    items = []
+    for i, texts in enumerate(zip(prompts, samples, strict=True)):
+        before, after = (network.tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts)
+        if after:
+            items.append(Encoded(i, "text", (*before, *after), answer_start=len(before)))
+    for chunk, ids, mask in batches(items, network, batch_size):
+        hidden = final_hidden(target, ids, mask)
+        for row, item in enumerate(chunk):
+            first, last = item.answer_start, len(item.ids)
+            log_p = unembed(target, hidden[row, first - 1 : last - 1]).log_softmax(-1)
+            chosen = log_p.gather(1, ids[row, first:last].unsqueeze(1))
+            values[item.index] = -float(chosen.mean())
+    return values

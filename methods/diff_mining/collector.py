@@ -1,26 +1,34 @@
-"""Counts of the raised tokens during a pass."""
+"""Counts of the raised tokens during a pass, and the orderings and topics that are made of them."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
 
 from ...records.errors import MendableError
 from ..activations.encoding import Encoded
-from ..activations.passes import CHUNK_TOKENS, Batch, Need
+from ..activations.lens import lens_logits
+from ..activations.passes import CHUNK_TOKENS, Batch, Collector, Need
 from ..reading import TextKind
 from .config import DiffMiningConfig
+from .payload import MinedSet, MinedToken, Topic, Topics
 
 if TYPE_CHECKING:
-    import numpy as np
-    import torch
-    from numpy.typing import NDArray
+    from transformers import PreTrainedTokenizerBase
 
     from ...models.targets import Pair
 
-__all__ = ["DiffMiningCollector", "PositionSample", "TokenCounts"]
+__all__ = ["DiffMiningCollector", "PositionSample", "TokenCounts", "mined_set", "topics_of"]
 
 
-class DiffMiningCollector:
+class DiffMiningCollector(Collector):
     """Statistics of D over the positions of a pass; memory depends on the vocabulary and on ``topic_positions``."""
 
     def __init__(self, pair: Pair, config: DiffMiningConfig) -> None:
@@ -47,8 +55,6 @@ class DiffMiningCollector:
         """D through the logit lens at one layer, in chunks of positions."""
         if self.layer is None:
             return
-        from ..activations.lens import lens_logits
-
         for row, item in enumerate(batch.items):
             for start in range(item.answer_start, self.need.width(item), CHUNK_TOKENS):
                 cut = slice(start, min(start + CHUNK_TOKENS, self.need.width(item)))
@@ -63,8 +69,6 @@ class DiffMiningCollector:
             self._add(item, start + before, base[before:], finetuned[before:])
 
     def _add(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
-        import numpy as np
-
         if item.kind not in self.counts:
             self.counts[item.kind] = TokenCounts(self._vocabulary, self._config)
         difference = finetuned[:, : self._vocabulary] - base[:, : self._vocabulary]
@@ -77,8 +81,6 @@ class TokenCounts:
     """What is counted for each token over positions of one kind."""
 
     def __init__(self, vocabulary: int, config: DiffMiningConfig) -> None:
-        import numpy as np
-
         self._top_k = config.top_k
         self.texts = 0
         """Items begun."""
@@ -95,9 +97,6 @@ class TokenCounts:
 
     def add(self, places: NDArray[np.int64], difference: torch.Tensor) -> None:
         """Take in D at some positions, [positions, vocabulary], with a number for each position."""
-        import numpy as np
-        import torch
-
         top = difference.topk(self._top_k, dim=-1)
         self.positions += difference.shape[0]
         self.largest = max(self.largest, float(difference.abs().max()))
@@ -124,16 +123,12 @@ class PositionSample:
 
     def rows(self) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
         """Top tokens and their D at the sampled positions, [positions, top_k] twice, in the corpus' order."""
-        import numpy as np
-
         self._prune()
         places, tokens, values = self._parts[0]
         order = np.argsort(places)
         return tokens[order], values[order]
 
     def _prune(self) -> None:
-        import numpy as np
-
         places, tokens, values = (np.concatenate(parts) for parts in zip(*self._parts, strict=True))
         kept = np.argsort(_hash(places, self._seed), kind="stable")[: self._size]
         self._parts, self._held = [(places[kept], tokens[kept], values[kept])], len(kept)
@@ -141,9 +136,93 @@ class PositionSample:
 
 def _hash(places: NDArray[np.int64], seed: int) -> NDArray[np.uint64]:
     """SplitMix64 (Steele, Lea and Flood 2014) of each number."""
-    import numpy as np
-
     z = places.astype(np.uint64) + np.uint64((seed + 1) * 0x9E3779B97F4A7C15 % 2**64)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))
+
+
+def mined_set(counts: TokenCounts, config: DiffMiningConfig, tokenizer: PreTrainedTokenizerBase) -> MinedSet:
+    """Both orderings of positions of one kind and their topics; all empty where D is zero."""
+    about = {"texts": counts.texts, "positions": counts.positions, "largest": counts.largest}
+    if counts.largest == 0:
+        return MinedSet(**about, occurrence=(), fraction_positive=(), topics=Topics(positions=0, groups=()))
+    mean = counts.total / counts.positions
+    return MinedSet(
+        **about,
+        occurrence=_ranked(counts.occurrence / counts.positions, mean, config.tokens, tokenizer),
+        fraction_positive=_ranked(counts.positive / counts.positions, mean, config.tokens, tokenizer),
+        topics=topics_of(counts, mean, config, tokenizer),
+    )
+
+
+def topics_of(
+    counts: TokenCounts, mean: NDArray[np.float64], config: DiffMiningConfig, tokenizer: PreTrainedTokenizerBase
+) -> Topics:
+    """Factorise the sampled positions: V ~ W H, V the positive D of each position's top tokens, 0 elsewhere.
+
+    Multiplicative updates (Lee and Seung 2001) that lower the generalised Kullback-Leibler divergence of V from W H.
+    A token's value in topic k is H_k normed to sum 1; a topic's share is that of its mass sum(W_k) sum(H_k).
+    """
+    tokens, values = counts.sample.rows()
+    used = values > 0
+    if not used.any():
+        return Topics(positions=0, groups=())
+    ids, columns = np.unique(tokens[used], return_inverse=True)
+    positions, rows = np.unique(np.nonzero(used)[0], return_inverse=True)
+    matrix = csr_array((values[used], (rows, columns)), shape=(len(positions), len(ids)))
+    model = NMF(
+        min(config.topics, *matrix.shape),
+        init="random",
+        solver="mu",
+        beta_loss="kullback-leibler",
+        max_iter=config.topic_iterations,
+        random_state=config.seed,
+    )
+    with warnings.catch_warnings():
+        # The number of iterations is a published setting; that the last of them was reached is no finding.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        weights = model.fit_transform(matrix).astype(np.float64)
+    sums = model.components_.sum(1, dtype=np.float64)
+    mass = weights.sum(0) * sums
+    dominant = np.bincount((weights * sums).argmax(1), minlength=len(sums)) / len(positions)
+    groups = (
+        Topic(
+            share=round(float(mass[k] / mass.sum()), 4),
+            dominant=round(float(dominant[k]), 4),
+            tokens=_ranked(model.components_[k] / sums[k], mean, config.tokens, tokenizer, ids),
+        )
+        for k in np.argsort(-mass, kind="stable")
+        if sums[k] > 0
+    )
+    return Topics(positions=len(positions), groups=tuple(groups))
+
+
+def _ranked(
+    values: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    n: int,
+    tokenizer: PreTrainedTokenizerBase,
+    ids: NDArray[Any] | None = None,
+) -> tuple[MinedToken, ...]:
+    """The ``n`` tokens of largest value above 0; ties by mean D, then by id.
+
+    Args:
+        values: One a token of ``ids``.
+        mean: Mean D of every token, [vocabulary].
+        n: How many.
+        tokenizer: Turns them into text.
+        ids: The tokens; None for all.
+    """
+    known = np.arange(values.size) if ids is None else ids
+    order = np.lexsort((known, -mean[known], -values))[:n]
+    return tuple(
+        MinedToken(
+            id=int(known[i]),
+            token=str(tokenizer.decode([int(known[i])])),
+            value=round(float(values[i]), 6),
+            mean=round(float(mean[known[i]]), 4),
+        )
+        for i in order
+        if values[i] > 0
+    )

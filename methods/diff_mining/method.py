@@ -11,29 +11,29 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ...models.targets import Pair
 from ...records.progress import Track, untracked
+from ...views.panels import Panel
+from ..activations.corpus import Corpus
 from ..artifact import Artifact, Content
 from ..contract import Labels, PassMethod
 from ..evidence.evidence import Evidence, EvidenceToken
 from ..evidence.rarity import rarity
 from ..notes import scaled_down
 from ..reading import opening_word
-from .collector import DiffMiningCollector
 from .config import DiffMiningConfig
-from .orderings import mined_set
 from .payload import KINDS, MiningPayload, listed
+from .pictures import pictures
 
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
 
-    from ...models.targets import Pair
-    from ...views.panels import Panel
-    from ..activations.corpus import Corpus
+    from .collector import DiffMiningCollector
 
 __all__ = ["METHOD", "DiffMiningMethod"]
 
 
-class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, DiffMiningCollector]):
+class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, "DiffMiningCollector"]):
     """The method ``diff_mining``."""
 
     name = "diff_mining"
@@ -46,6 +46,8 @@ class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, DiffMiningCol
         Raises:
             MendableError: When ``top_k`` tokens are more than the models have in common.
         """
+        from .collector import DiffMiningCollector
+
         return DiffMiningCollector(pair, config)
 
     def content(
@@ -57,6 +59,8 @@ class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, DiffMiningCol
         track: Track = untracked,
     ) -> Content:
         """The orderings of texts and of chats, and their topics."""
+        from .collector import mined_set
+
         kinds = [kind for kind in KINDS if kind in collector.counts]
         sets = {
             kind: mined_set(collector.counts[kind], config, pair.tokenizer)
@@ -107,8 +111,6 @@ class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, DiffMiningCol
 
     def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """For texts and for chats the topics and both orderings."""
-        from .pictures import pictures
-
         return pictures(self.payload(artifact), labels)
 
 

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..activations.encoding import Encoded
-from ..activations.passes import Batch, Need
-from ..activations.tallies import KindMeans, quantile
-from ..activations.top_texts import TopTexts, shown_tokens
+from ..activations.passes import Collector, Need
+from ..activations.top_texts import KindMeans, TopTexts, quantile, shown_tokens
 from .config import KlConfig
 from .payload import KlPayload, KlSummary, KlText
 
@@ -46,7 +45,7 @@ class _Row:
     max: float
 
 
-class KlCollector:
+class KlCollector(Collector):
     """Per-token KL during a pass. Keeps the values of the top texts; of all others only how often a value occurred."""
 
     def __init__(self, need: Need, config: KlConfig) -> None:
@@ -59,9 +58,6 @@ class KlCollector:
         self.by_max: TopTexts[_Row] = TopTexts(config.top_texts, _shortest_first)
         self._means = KindMeans()
         self._running: list[float] = []
-
-    def residuals(self, batch: Batch) -> None:
-        """Not asked for."""
 
     def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
         """Take in the KL of a stretch; with its last stretch the item is done."""

@@ -10,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ...models.targets import Pair
 from ...records.errors import MendableError
 from ...records.progress import Track, untracked
+from ...views.panels import Panel
+from ..activations.corpus import Corpus
 from ..activations.passes import Need
 from ..artifact import Artifact, Content
 from ..contract import Labels, PassMethod
@@ -21,13 +24,10 @@ from ..notes import scaled_down
 from .collector import KlCollector
 from .config import KlConfig
 from .payload import KlPayload
+from .pictures import pictures
 
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
-
-    from ...models.targets import Pair
-    from ...views.panels import Panel
-    from ..activations.corpus import Corpus
 
 __all__ = ["METHOD", "KlMethod"]
 
@@ -93,8 +93,6 @@ class KlMethod(PassMethod[KlConfig, KlPayload, KlCollector]):
 
     def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """A summary, then the top texts by mean and by maximum."""
-        from .pictures import pictures
-
         return pictures(self.payload(artifact), labels)
 
 

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 
 from ...records.errors import MendableError
-from ..activations.top_texts import ContentTokens
+from ..activations.encoding import ContentTokens
+from ..activations.passes import Batch, Collector, Need
 from .config import PcaConfig
 
 if TYPE_CHECKING:
     from ..activations.encoding import Encoded
-    from ..activations.passes import Batch, Need
 
 __all__ = ["DifferencesCollector", "Fit", "Kept", "TextSample"]
 
@@ -104,7 +104,7 @@ class TextSample:
         return sorted((kept for _, kept in self._heap), key=lambda kept: (kept.item.kind != "text", kept.item.index))
 
 
-class DifferencesCollector:
+class DifferencesCollector(Collector):
     """Fits the PCA and draws the sample during a pass; holds one batch of tokens and the sample."""
 
     def __init__(self, need: Need, content: ContentTokens, config: PcaConfig) -> None:
@@ -138,9 +138,6 @@ class DifferencesCollector:
             used = differences[row, : len(item.ids)] if self.config.fit_tokens == "all" else differences[row, columns]
             if len(used):
                 self._take(used.numpy())
-
-    def logits(self, item: Encoded, start: int, base: torch.Tensor, finetuned: torch.Tensor) -> None:
-        """Not asked for."""
 
     def fit(self) -> Fit:
         """The components of all that was taken in; none where the differences do not vary.

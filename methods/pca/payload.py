@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from ...records.frozen import Frozen
-from ..activations.top_tokens import TopTokens
 from ..contract import Payload
-from ..reading import KeptText, marked
+from ..reading import KeptText, TopTokens, marked
 
 __all__ = [
     "SIGNS",
@@ -116,6 +115,13 @@ class PcaPayload(Payload):
     rows: tuple[ProjectedText, ...]
     """Texts that the components name by their place here."""
     steering: SteeringTables
+
+    @property
+    def nothing_varies(self) -> str:
+        """Why there are no components."""
+        if self.largest_difference == 0:
+            return "Every difference is exactly zero: the two models compute the same activations."
+        return "The difference is the same at every token, so that there are no components beside its mean."
 
     def end(self, component: Component, sign: Sign) -> list[EndText]:
         """The texts at one end of a component, the farthest first."""

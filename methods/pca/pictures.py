@@ -8,7 +8,6 @@ from itertools import accumulate
 from ...views.panels import Group, Lines, Note, Panel, RankedToken, Row, Series, SideBySide, TokenColumn, TokenTable
 from ..activations.heat import HeatRow, along, heat_group
 from ..contract import Labels
-from .overview import nothing_varies
 from .payload import SIGNS, Component, PcaPayload, SteeringTables
 
 __all__ = ["pictures"]
@@ -25,7 +24,7 @@ def pictures(payload: PcaPayload, labels: Labels) -> Sequence[Panel]:
         "has no meaning."
     )
     if not payload.components:
-        return [Note("Summary", f"{said}\n{nothing_varies(payload)}")]
+        return [Note("Summary", f"{said}\n{payload.nothing_varies}")]
     return [
         Note("Summary", said),
         _variance(payload.components),

@@ -7,12 +7,10 @@ from typing import Literal
 
 from inspect_ai.tool import Tool, ToolError, tool
 
-from ..activations.top_tokens import quoted_top
 from ..artifact import Artifact
 from ..contract import Labels
 from ..reader_checks import check_tokens, one_text, stretch
-from ..reading import flat
-from .overview import nothing_varies
+from ..reading import flat, quoted_top
 from .payload import SIGNS, Component, EndText, PcaPayload, Sign, SteeredTable
 
 __all__ = ["pca_lens", "pca_steering", "pca_text", "pca_texts", "toolset"]
@@ -44,7 +42,7 @@ def pca_lens(open_artifact: Callable[[], Artifact]) -> Tool:
         """
         payload = open_artifact().payload(PcaPayload)
         if not payload.components:
-            return nothing_varies(payload)
+            return payload.nothing_varies
         check_tokens(tokens)
         lines = []
         for chosen in payload.components if component is None else [_component(payload, component)]:
@@ -73,7 +71,7 @@ def pca_texts(open_artifact: Callable[[], Artifact]) -> Tool:
         """
         payload = open_artifact().payload(PcaPayload)
         if not payload.components:
-            return nothing_varies(payload)
+            return payload.nothing_varies
         chosen = stretch(_end(payload, component, direction), start, count, _MOST_TEXTS)
         return "\n".join(
             f"{rank}. {abs(row.farthest):.3g} [{row.text.kind}] {row.marked()}"
@@ -97,7 +95,7 @@ def pca_text(open_artifact: Callable[[], Artifact]) -> Tool:
         """
         payload = open_artifact().payload(PcaPayload)
         if not payload.components:
-            return nothing_varies(payload)
+            return payload.nothing_varies
         row = one_text(_end(payload, component, direction), rank)
         values = {place: f"{value:.3g}" for place, value in row.values.items()}
         return " ".join(f"{token!r}:{values.get(i, 'left out')}" for i, token in enumerate(row.text.tokens))
@@ -128,7 +126,7 @@ def pca_steering(open_artifact: Callable[[], Artifact], labels: Labels) -> Tool:
         payload = open_artifact().payload(PcaPayload)
         steering = payload.steering
         if not steering.tables:
-            return "There are no steered samples. " + ("" if payload.components else nothing_varies(payload))
+            return "There are no steered samples. " + ("" if payload.components else payload.nothing_varies)
         tables = _steered(steering.tables, component, direction, factor)
         lines = [f"Samples of {labels.finetuned}, steered along component {component}:"]
         for number in stretch(range(len(steering.prompts)), start, count, _MOST_PROMPTS):
@@ -156,14 +154,11 @@ def _steered(
     tables: Sequence[SteeredTable], component: int, direction: str | None, factor: float | None
 ) -> list[SteeredTable]:
     """The tables that were asked for; what is None may be anything."""
-    wanted = {"component": component, "direction": direction, "factor": factor}
-    conditions = [dict(zip(wanted, (table.component, table.sign, table.factor), strict=True)) for table in tables]
-    for name, value in wanted.items():
-        there = list(dict.fromkeys(condition[name] for condition in conditions))
+    chosen = list(tables)
+    wanted = (("component", "component", component), ("direction", "sign", direction), ("factor", "factor", factor))
+    for name, field, value in wanted:
+        there = dict.fromkeys(getattr(table, field) for table in tables)
         if value is not None and value not in there:
             raise ToolError(f"Nothing was steered with {name} {value}; there is {', '.join(map(str, there))}.")
-    return [
-        table
-        for table, condition in zip(tables, conditions, strict=True)
-        if all(value in (None, condition[name]) for name, value in wanted.items())
-    ]
+        chosen = [table for table in chosen if value in (None, getattr(table, field))]
+    return chosen

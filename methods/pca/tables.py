@@ -1,4 +1,4 @@
-"""What is read of each component: its variance, the texts at its two ends, its logit lens in both directions."""
+"""What is read of each component: variance, texts at its two ends, logit lens and steering in both directions."""
 
 from __future__ import annotations
 
@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..activations.lens import logit_lens
-from ..activations.tallies import significant
-from ..activations.top_texts import TopTexts, shown_tokens
-from ..activations.top_tokens import TopTokens, top_tokens
+from ...models.ask import Sampling, sample_steered
+from ...models.requests import Steering
+from ...records.progress import Track
+from ..activations.lens import top_tokens
+from ..activations.top_texts import TopTexts, shown_tokens, significant
+from ..reading import TopTokens
 from .config import PcaConfig
 from .differences import Fit, Kept
-from .payload import Component, ProjectedText, Sign, TextProjections
+from .payload import SIGNS, Component, ProjectedText, Sign, SteeredTable, SteeringTables, TextProjections
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from ...models.targets import Pair
+    from ..activations.corpus import Corpus
 
-__all__ = ["component_tables"]
+__all__ = ["component_tables", "steered_samples"]
 
 
 def component_tables(
@@ -55,6 +58,44 @@ def component_tables(
     return tables, [_text(sample[number], tokenizer) for number in shown]
 
 
+def steered_samples(
+    pair: Pair,
+    corpus: Corpus,
+    layer: int,
+    fit: Fit,
+    components: Sequence[Component],
+    config: PcaConfig,
+    track: Track,
+) -> SteeringTables:
+    """Samples for the corpus' prompts, unsteered and along +c and -c of the first components c.
+
+    The vector +-factor * max|projection| * c is added at all tokens, after the layer of the PCA. A steered sample and
+    the unsteered one beside it share their seed.
+    """
+    steered = components[: config.steered_components]
+    prompts = corpus.prompts(config.prompts) if steered else []
+    if not prompts:
+        return SteeringTables(prompts=(), unsteered=(), tables=())
+    conditions = [(c, sign, factor) for c in steered for sign in SIGNS for factor in config.factors]
+    steerings = [
+        Steering(layer, (1 if sign == "+" else -1) * factor * c.largest * fit.components[c.component - 1])
+        for c, sign, factor in conditions
+    ]
+    sampling = Sampling(config.sample_tokens, config.temperature, config.samples, config.seed)
+    every = [None, *steerings]
+    unsteered, *groups = sample_steered(pair.finetuned, prompts, sampling, pair.system_prompt, every, track)
+    return SteeringTables(
+        prompts=tuple(prompts),
+        unsteered=_frozen(unsteered),
+        tables=tuple(
+            SteeredTable(
+                component=c.component, sign=sign, factor=factor, strength=factor * c.largest, samples=_frozen(samples)
+            )
+            for (c, sign, factor), samples in zip(conditions, groups, strict=True)
+        ),
+    )
+
+
 def _ends(
     sample: Sequence[Kept], projections: Sequence[torch.Tensor], component: int, most: int
 ) -> tuple[list[int], list[int]]:
@@ -69,8 +110,7 @@ def _ends(
 
 def _lenses(pair: Pair, components: torch.Tensor, most: int) -> list[dict[Sign, TopTokens]]:
     """The most probable tokens of softmax(lm_head(final_norm(+c))) and of -c for each component c."""
-    tokenizer = pair.finetuned.network.tokenizer
-    plus, minus = (top_tokens(logit_lens(pair.finetuned, f * components), tokenizer, most) for f in (1.0, -1.0))
+    plus, minus = (top_tokens(pair.finetuned, sign * components, most) for sign in (1.0, -1.0))
     return [{"+": up, "-": down} for up, down in zip(plus, minus, strict=True)]
 
 
@@ -92,3 +132,7 @@ def _text(kept: Kept, tokenizer: PreTrainedTokenizerBase) -> ProjectedText:
         # Of the projections, counted from the first token that is shown.
         positions=tuple(column - first for column in kept.columns),
     )
+
+
+def _frozen(samples: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(tuple, samples))

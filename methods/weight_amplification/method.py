@@ -10,23 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from ...models.targets import Pair
 from ...records.errors import MendableError
 from ...records.names import BASE, FINETUNED
 from ...records.progress import Track, untracked
+from ...views.panels import Panel
+from ..activations.corpus import Corpus
 from ..artifact import Artifact, Content
 from ..contract import Labels, WeightsMethod
 from ..evidence.evidence import Evidence, EvidenceText
 from ..notes import changed_settings, in_brackets
-from ..reading import shortened
+from ..reading import repeated_share, shortened
 from .config import Amplification, WeightAmplificationConfig
 from .payload import AmplificationPayload, AmplifiedModel, PlainModel, PromptSamples
+from .pictures import pictures
 
 if TYPE_CHECKING:
     from inspect_ai.tool import Tool
-
-    from ...models.targets import Pair
-    from ...views.panels import Panel
-    from ..activations.corpus import Corpus
 
 __all__ = ["METHOD", "WeightAmplificationMethod"]
 
@@ -140,8 +140,6 @@ class WeightAmplificationMethod(WeightsMethod[WeightAmplificationConfig, Amplifi
 
     def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """What was amplified, how often the samples loop, and the samples by prompt."""
-        from .pictures import pictures
-
         return pictures(self.payload(artifact), labels)
 
 
@@ -152,8 +150,6 @@ def _drift(pair: Pair) -> float | None:
 
 
 def _looping_share(texts: _Samples) -> float:
-    from ..adl.coherence import repeated_share
-
     samples = [sample for row in texts for sample in row]
     return sum(repeated_share(sample.split()) > _LOOPING for sample in samples) / len(samples)
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
-import anyio
-import anyio.to_thread
 from inspect_ai.tool import Tool, ToolError, tool
 
 from ...models.amplify import Part, amplified, differs
 from ...models.ask import Sampling, sample
 from ...organisms.suites import find_organism
-from ...tools.ask import MAX_CHARACTERS
 from ...tools.board import standing
 from ...tools.case import case_here, current_case
 from ...tools.fence import fence_tag
 from ..artifact import Artifact
 from ..contract import Labels
-from ..reader_checks import stretch
+from ..reader_checks import check_prompt, in_thread, stretch
 from ..reading import flat
 from .config import Modules, WeightAmplificationConfig
 from .payload import AmplificationPayload, AmplifiedModel, PlainModel
@@ -27,8 +24,6 @@ if TYPE_CHECKING:
     from ...models.targets import Pair
 
 __all__ = ["amplified_samples", "amplify", "toolset"]
-
-T = TypeVar("T")
 
 _MOST_PROMPTS = 5
 _LARGEST = 10.0
@@ -97,8 +92,7 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
             first_layer: First amplified layer, from 0.
             last_layer: Last amplified layer; without it the model's last.
         """
-        if not prompt.strip() or len(prompt) > MAX_CHARACTERS:
-            raise ToolError(f"The prompt has {len(prompt)} characters; a prompt has 1 to {MAX_CHARACTERS}.")
+        check_prompt(prompt)
         if not abs(w) <= _LARGEST:
             raise ToolError(f"w is {w}; it is {-_LARGEST:g} to {_LARGEST:g}.")
         if modules not in get_args(Modules):
@@ -106,13 +100,13 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         case = current_case()
         config = WeightAmplificationConfig.model_validate(open_artifact().manifest.config)
         part = Part(modules, first_layer, last_layer)
-        pair = await _in_thread(lambda: _loaded(case.organism))
-        await _in_thread(lambda: _check(pair, part))
+        pair = await in_thread(lambda: _loaded(case.organism))
+        await in_thread(lambda: _check(pair, part))
         number = case.interactions_used
         case.spend(1, "amplify")
         seed = case.sample_seed("amplify", number, prompt)
         sampling = Sampling(config.sample_tokens, config.temperature, seed=seed)
-        text = await _in_thread(lambda: _sample(pair, w, part, prompt, sampling))
+        text = await in_thread(lambda: _sample(pair, w, part, prompt, sampling))
         tag = fence_tag("amplified", text)
         return f"<{tag}>\n{text or '(empty answer)'}\n</{tag}>\n\n{standing(case)}"
 
@@ -143,8 +137,3 @@ def _sample(pair: Pair, w: float, part: Part, prompt: str, sampling: Sampling) -
     """One sample while the pair's network is locked: batches of other queries wait until its weights are back."""
     with amplified(pair, w, part) as target:
         return sample(target, [prompt], sampling, pair.system_prompt)[0][0]
-
-
-async def _in_thread(work: Callable[[], T]) -> T:
-    """Run what blocks beside the event loop."""
-    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True, limiter=anyio.CapacityLimiter(1))

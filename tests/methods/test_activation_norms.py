@@ -14,10 +14,9 @@ from diffbench.methods.activation_norms.config import ActivationNormsConfig
 from diffbench.methods.activation_norms.method import METHOD
 from diffbench.methods.activation_norms.payload import NormsPayload, NormsRow, RankedText
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.encoding import Encoded
+from diffbench.methods.activations.encoding import ContentTokens, Encoded
 from diffbench.methods.activations.passes import Work, run_pass
-from diffbench.methods.activations.tallies import significant
-from diffbench.methods.activations.top_texts import ContentTokens, TopTexts
+from diffbench.methods.activations.top_texts import TopTexts, significant
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.contract import Labels
 from diffbench.methods.reading import KeptText, marked

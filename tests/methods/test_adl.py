@@ -11,15 +11,14 @@ import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.passes import Work, run_pass
-from diffbench.methods.adl.coherence import coherent, negative_log_likelihoods, repeated_share
 from diffbench.methods.adl.config import AdlConfig, Position
-from diffbench.methods.adl.differences import mean_differences
-from diffbench.methods.adl.lens import lens_rows
+from diffbench.methods.adl.differences import lens_rows, mean_differences
 from diffbench.methods.adl.method import METHOD
 from diffbench.methods.adl.payload import AdlPayload, LensVector
-from diffbench.methods.adl.steering import binary_search
+from diffbench.methods.adl.steering import binary_search, coherent, negative_log_likelihoods
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.contract import Labels
+from diffbench.methods.reading import repeated_share
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.requests import Request, Steering
 from diffbench.models.targets import Pair

@@ -13,13 +13,11 @@ import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.config import PUBLISHED_SCALES, AdlConfig, PatchscopeConfig, Position
 from diffbench.methods.adl.differences import mean_differences
+from diffbench.methods.adl.judges import EmbeddingCoherence, ScaleChoice, ScaleTokens, is_word
 from diffbench.methods.adl.llm_judge import LlmJudge
-from diffbench.methods.adl.method import METHOD
-from diffbench.methods.adl.notes import patchscope_notes
+from diffbench.methods.adl.method import METHOD, patchscope_notes
 from diffbench.methods.adl.patchscope import IDENTITY_PROMPTS, patched_probabilities, patchscope_of, scale_tokens
 from diffbench.methods.adl.payload import AdlPayload, PatchedVector
-from diffbench.methods.adl.scale_judge import EmbeddingCoherence, ScaleChoice, ScaleTokens
-from diffbench.methods.adl.words import is_word
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.contract import Labels
 from diffbench.methods.store import ArtifactStore

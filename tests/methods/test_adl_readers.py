@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from diffbench.methods.adl import live_steering, readers
+from diffbench.methods.adl import readers
 from diffbench.methods.adl.method import METHOD
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.contract import Labels
@@ -151,7 +151,7 @@ def test_steering_is_offered_only_with_a_budget_weights_and_vectors(
     api = {"kind": "api", "model": "openai/m"}
     for finetuned in (api, {"kind": "peft", "path": "no_such_folder"}):
         organism = make_organism("probe", finetuned={"default": finetuned})
-        monkeypatch.setattr(live_steering, "find_organism", lambda _, found=organism: found)
+        monkeypatch.setattr(readers, "find_organism", lambda _, found=organism: found)
         assert "steer" not in names_of(artifact)
 
 
@@ -176,9 +176,7 @@ def test_a_sample_is_the_networks_and_costs_one_interaction(
 ) -> None:
     artifact = save("a")
     tiny_case.interactions_used = 1
-    text = call(
-        live_steering.steer(lambda: artifact, LABELS), position="text:0", strength=strength, prompt="Which animal?"
-    )
+    text = call(readers.steer(lambda: artifact, LABELS), position="text:0", strength=strength, prompt="Which animal?")
     assert text.splitlines() == [
         f"M1, steered by {strength:.2f} x d at text:0:",
         "prompt: Which animal?",
@@ -190,7 +188,7 @@ def test_a_sample_is_the_networks_and_costs_one_interaction(
 
 def test_each_sample_is_paid_for_and_differs(tiny_case: CaseState, save: Callable[..., Artifact]) -> None:
     artifact = save("a")
-    steer = live_steering.steer(lambda: artifact, LABELS)
+    steer = readers.steer(lambda: artifact, LABELS)
     lines = call(steer, position="text:0", strength=1.0, prompt="Which animal?", samples=3).splitlines()
     samples = [line for line in lines if line.startswith("steered: ")]
     assert len(set(samples)) == 3
@@ -203,7 +201,7 @@ def test_over_budget_nothing_is_sampled(
     artifact = save("a")
     monkeypatch.setattr(Network, "generate", lambda *_: pytest.fail("sampled"))
     with pytest.raises(ToolError, match="5 asked for, 4 of 4 left"):
-        call(live_steering.steer(lambda: artifact, LABELS), position="text:0", strength=1.0, prompt="Hm?", samples=5)
+        call(readers.steer(lambda: artifact, LABELS), position="text:0", strength=1.0, prompt="Hm?", samples=5)
     assert tiny_case.interactions_used == 0
 
 
@@ -229,7 +227,7 @@ def test_what_cannot_be_sampled_costs_nothing(
     artifact = save("a")
     given = {"position": "text:0", "strength": 1.0, "prompt": "Which animal?", **arguments}
     with pytest.raises(ToolError, match=message):
-        call(live_steering.steer(lambda: artifact, LABELS), **given)
+        call(readers.steer(lambda: artifact, LABELS), **given)
     assert tiny_case.interactions_used == 0
 
 

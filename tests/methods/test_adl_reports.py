@@ -11,14 +11,13 @@ import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.adl.causal import causal_effect
-from diffbench.methods.adl.causal_report import CausalConfig
+from diffbench.methods.adl.causal_report import CausalConfig, evaluation_items
 from diffbench.methods.adl.config import AdlConfig
-from diffbench.methods.adl.ground_truth import evaluation_items
+from diffbench.methods.adl.judges import KeywordRelevance, RelevanceQuestion
 from diffbench.methods.adl.llm_judge import LlmJudge
 from diffbench.methods.adl.method import METHOD
 from diffbench.methods.adl.payload import AdlPayload
 from diffbench.methods.adl.relevance import RelevanceConfig, frequent_tokens, token_relevance
-from diffbench.methods.adl.relevance_judge import KeywordRelevance, RelevanceQuestion
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.store import ArtifactStore
 from diffbench.models.targets import Pair, Target

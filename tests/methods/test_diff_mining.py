@@ -14,10 +14,9 @@ from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.passes import Work, run_pass
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.contract import Labels, PassMethod
-from diffbench.methods.diff_mining.collector import PositionSample, TokenCounts
+from diffbench.methods.diff_mining.collector import PositionSample, TokenCounts, topics_of
 from diffbench.methods.diff_mining.config import DiffMiningConfig
 from diffbench.methods.diff_mining.method import METHOD
-from diffbench.methods.diff_mining.orderings import topics_of
 from diffbench.methods.diff_mining.payload import MinedSet, MiningPayload
 from diffbench.methods.kl.config import KlConfig
 from diffbench.methods.kl.method import METHOD as KL

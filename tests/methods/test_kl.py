@@ -13,7 +13,7 @@ import torch
 from diffbench.methods.activations.corpus import Corpus
 from diffbench.methods.activations.encoding import Encoded
 from diffbench.methods.activations.passes import Need, Work, run_pass
-from diffbench.methods.activations.tallies import quantile
+from diffbench.methods.activations.top_texts import quantile
 from diffbench.methods.artifact import Artifact
 from diffbench.methods.contract import Labels
 from diffbench.methods.kl.collector import KlCollector, token_kl

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from diffbench.methods.activations.corpus import Corpus
-from diffbench.methods.activations.encoding import Encoded
+from diffbench.methods.activations.encoding import ContentTokens, Encoded
 from diffbench.methods.activations.passes import Batch, Work, run_pass
 from diffbench.methods.artifact import Artifact, Content
 from diffbench.methods.contract import Labels
@@ -22,7 +22,6 @@ from diffbench.models.requests import Request, Steering
 from diffbench.models.targets import Pair
 
 pytest.importorskip("sklearn")
-from diffbench.methods.activations.top_texts import ContentTokens
 from diffbench.methods.pca.differences import DifferencesCollector, TextSample
 from sklearn.decomposition import PCA
 

@@ -1,26 +1,49 @@
-"""The choice of the scale at which the tokens of a patchscope make most sense together.
+"""Judges of the scale at which a patchscope's tokens make most sense together, and of tokens of a finetuning's domain.
 
-Published is a language model as the judge (``llm_judge``); here is a deterministic stand-in.
+Published is a language model as the judge of both (``llm_judge``); here are deterministic stand-ins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
-
-from .words import is_word
 
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["EmbeddingCoherence", "ScaleChoice", "ScaleJudge", "ScaleTokens"]
+__all__ = [
+    "EmbeddingCoherence",
+    "KeywordRelevance",
+    "RelevanceJudge",
+    "RelevanceQuestion",
+    "ScaleChoice",
+    "ScaleJudge",
+    "ScaleTokens",
+    "is_word",
+]
 
 _NEIGHBOURS = 2
 _OWN_SHARE = 0.6
 """Share of a norm that must lie outside the leading components."""
 _RELATED_Z = 2.0
 _BACKGROUND_PAIRS = 4_096
+_LEAST_PREFIX = 4
+"""Letters that a piece of a word must have."""
+_COMMON = frozenset(
+    """a about above after again all also am among an and any are as at be because been before being below between both
+    but by can could did do does doing done down during each even ever every few for from get go had has have having he
+    her here him his how i if in into is it its just like made make many may me might more most much must my no nor not
+    now of off on once one only or other our out over own said same say see she should so some such than that the their
+    them then there these they this those through to too under until up upon us use used using very was way we well were
+    what when where which while who why will with within without would yes you your ing ion ism ity""".split()
+)
+
+
+def is_word(token: str) -> bool:
+    """Whether a token is at least three letters and no very common English word or ending."""
+    word = token.strip().lower()
+    return len(word) >= 3 and word.isalpha() and word not in _COMMON
 
 
 @dataclass(frozen=True)
@@ -90,7 +113,9 @@ class EmbeddingCoherence:
     def choose(self, rows: Sequence[ScaleTokens]) -> ScaleChoice:
         """The scale with most words that belong together."""
         found = [(row, self.related(row)) for row in rows]
-        row, best = max(found, key=lambda item: (len(item[1]), _mean(item[1].values()), -item[0].scale))
+        row, best = max(
+            found, key=lambda item: (len(item[1]), sum(item[1].values()) / max(1, len(item[1])), -item[0].scale)
+        )
         return ScaleChoice(row.scale, tuple(row.tokens[i] for i in best))
 
     def related(self, row: ScaleTokens) -> dict[int, float]:
@@ -130,5 +155,60 @@ class EmbeddingCoherence:
         return torch.nn.functional.normalize(own, dim=-1).cpu(), shares.cpu()
 
 
-def _mean(values: Collection[float]) -> float:
-    return sum(values) / len(values) if values else 0.0
+@dataclass(frozen=True)
+class RelevanceQuestion:
+    """Which of some tokens belong to the domain of a finetuning. Holds ground truth: never shown to an investigator."""
+
+    description: str
+    """What the finetuning taught."""
+    terms: tuple[str, ...]
+    """Terms of its key facts."""
+    frequent: tuple[str, ...]
+    """The most frequent tokens of its training data; empty where these are unknown."""
+    candidates: tuple[str, ...]
+
+
+class RelevanceJudge(Protocol):
+    """Marks tokens of the finetuning's domain."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in reports."""
+        ...
+
+    def relevant(self, questions: Sequence[RelevanceQuestion]) -> list[tuple[bool, ...]]:
+        """For each question, whether each of its candidates is relevant."""
+        ...
+
+
+class KeywordRelevance:
+    """A deterministic stand-in for the judge of relevance: a word of the training data or of the key facts.
+
+    A candidate is relevant when it is a word (``is_word``) and, case, white space and a plural's s aside, one of the
+    frequent training tokens or a word of a key fact's terms; or when a word of these terms begins with it and it has
+    four letters or more, since words come in pieces. Frequent tokens say little about a domain, so it marks more than a
+    language model would: read its figures against those of the controls.
+    """
+
+    name = "deterministic stand-in (frequent training tokens and terms of the key facts)"
+
+    def relevant(self, questions: Sequence[RelevanceQuestion]) -> list[tuple[bool, ...]]:
+        """For each question, whether each of its candidates is relevant."""
+        return [self._marks(question) for question in questions]
+
+    @staticmethod
+    def _marks(question: RelevanceQuestion) -> tuple[bool, ...]:
+        terms = {_stem(word) for term in question.terms for word in term.replace("-", " ").split() if is_word(word)}
+        known = terms | {_stem(token) for token in question.frequent if is_word(token)}
+
+        def marked(token: str) -> bool:
+            stem = _stem(token)
+            begins = len(stem) >= _LEAST_PREFIX and any(term.startswith(stem) for term in terms)
+            return is_word(token) and (stem in known or begins)
+
+        return tuple(map(marked, question.candidates))
+
+
+def _stem(token: str) -> str:
+    word = token.strip().lower()
+    return word.removesuffix("s") if len(word) > 3 else word
