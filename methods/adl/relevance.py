@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -34,6 +34,8 @@ __all__ = [
 ]
 
 Source = Literal["logit_lens", "patchscope"]
+Candidates: TypeAlias = tuple[Source, str, PatchedVector, TopTokens]
+"""A reading, its position and vector, and the tokens that it shows."""
 VECTORS: tuple[PatchedVector, ...] = ("difference", "base", "finetuned")
 
 
@@ -138,7 +140,7 @@ def token_relevance(
         judge=judge.name,
         config=config,
         frequent=frequent,
-        graded=tuple(_graded(*entry, marked, frequent) for entry, marked in zip(lists, marks, strict=True)),
+        graded=tuple(_graded(each, marked, frequent) for each, marked in zip(lists, marks, strict=True)),
     )
 
 
@@ -157,7 +159,7 @@ def frequent_tokens(
     return tuple([token for token, _ in decoded if is_word(token)][: config.frequent])
 
 
-def _candidates(payload: AdlPayload, most: int) -> Iterator[tuple[Source, str, PatchedVector, TopTokens]]:
+def _candidates(payload: AdlPayload, most: int) -> Iterator[Candidates]:
     for row in payload.positions:
         for of in VECTORS:
             if tokens := row.lens.of(of)[:most]:
@@ -192,14 +194,8 @@ def _unanimous(
     return [tuple(row) for row in marks]
 
 
-def _graded(
-    source: Source,
-    position: str,
-    of: PatchedVector,
-    table: TopTokens,
-    marked: tuple[bool, ...],
-    frequent: tuple[str, ...],
-) -> GradedTokens:
+def _graded(candidates: Candidates, marked: tuple[bool, ...], frequent: tuple[str, ...]) -> GradedTokens:
+    source, position, of, table = candidates
     tokens, weights = zip(*table, strict=True)
     total = sum(weights)
     return GradedTokens(

@@ -13,10 +13,9 @@ from ...models.requests import Steering
 from ...records.progress import Track
 from ..activations.lens import top_tokens
 from ..activations.top_texts import TopTexts, shown_tokens, significant
-from ..reading import TopTokens
 from .config import PcaConfig
 from .differences import Fit, Kept
-from .payload import SIGNS, Component, ProjectedText, Sign, SteeredTable, SteeringTables, TextProjections
+from .payload import SIGNS, Component, ProjectedText, SteeredTable, SteeringTables, TextProjections
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -35,7 +34,7 @@ def component_tables(
     Texts are ranked by their largest and by their smallest projection at content tokens.
     """
     projections = [fit.project(kept.differences) for kept in sample]
-    lenses = _lenses(pair, fit.components, config.lens_top)
+    plus, minus = (top_tokens(pair.finetuned, sign * fit.components, config.lens_top) for sign in (1.0, -1.0))
     ends = [_ends(sample, projections, i, config.top_texts) for i in range(len(fit.components))]
     shown = sorted({number for top, bottom in ends for number in (*top, *bottom)})
     tokenizer = pair.finetuned.network.tokenizer
@@ -49,7 +48,7 @@ def component_tables(
                 explained_variance_ratio=float(fit.ratio[i]),
                 maximum=max(float(values[:, i].max()) for values in projections),
                 minimum=min(float(values[:, i].min()) for values in projections),
-                lens=lenses[i],
+                lens={"+": plus[i], "-": minus[i]},
                 rows=tuple(_row(projections[number][:, i], shown.index(number)) for number in numbers),
                 top=tuple(numbers.index(number) for number in top),
                 bottom=tuple(numbers.index(number) for number in bottom),
@@ -106,12 +105,6 @@ def _ends(
         top.offer(float(values[:, component].max()), kept.item, this)
         bottom.offer(-float(values[:, component].min()), kept.item, this)
     return top.ranked(), bottom.ranked()
-
-
-def _lenses(pair: Pair, components: torch.Tensor, most: int) -> list[dict[Sign, TopTokens]]:
-    """The most probable tokens of softmax(lm_head(final_norm(+c))) and of -c for each component c."""
-    plus, minus = (top_tokens(pair.finetuned, sign * components, most) for sign in (1.0, -1.0))
-    return [{"+": up, "-": down} for up, down in zip(plus, minus, strict=True)]
 
 
 def _row(values: torch.Tensor, text: int) -> TextProjections:

@@ -100,8 +100,7 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
         case = current_case()
         config = WeightAmplificationConfig.model_validate(open_artifact().manifest.config)
         part = Part(modules, first_layer, last_layer)
-        pair = await in_thread(lambda: _loaded(case.organism))
-        await in_thread(lambda: _check(pair, part))
+        pair = await in_thread(lambda: _loaded(case.organism, part))
         number = case.interactions_used
         case.spend(1, "amplify")
         seed = case.sample_seed("amplify", number, prompt)
@@ -113,24 +112,22 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
     return execute
 
 
-def _loaded(organism: str) -> Pair:
+def _loaded(organism: str, part: Part) -> Pair:
+    """The models of a case; refuses a part in which nothing would be amplified, before anything is spent."""
     from ...organisms.loading import load_pair
 
     try:
-        return load_pair(find_organism(organism))
+        pair = load_pair(find_organism(organism))
     except FileNotFoundError as error:
         # Its message would name the organism.
         raise ToolError("The weights of the models are not on this machine: amplify cannot be used.") from error
-
-
-def _check(pair: Pair, part: Part) -> None:
-    """Refuse what would amplify nothing, before anything is spent."""
     try:
         part.layers(len(pair.finetuned.network.layers))
     except ValueError as error:
         raise ToolError(f"{error}.") from error
     if not differs(pair, part):
         raise ToolError(f"There is nothing to amplify: the two models have the same weights in {part}.")
+    return pair
 
 
 def _sample(pair: Pair, w: float, part: Part, prompt: str, sampling: Sampling) -> str:
