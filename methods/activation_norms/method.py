@@ -80,7 +80,7 @@ class ActivationNormsMethod(PassMethod[ActivationNormsConfig, NormsPayload, Norm
         lines = [
             f"Residual streams h of {labels.finetuned} and {labels.base} on the same tokens: d = |h_{labels.finetuned} "
             f"- h_{labels.base}| and the cosine of the two, over {payload.texts} texts and chats, first tokens and "
-            f"those of the chat template left out.",
+            f"those of the chat template left out."
         ]
         lines += [_layer_line(layer, payload.layer_count, labels) for layer in payload.layers]
         if payload.no_difference:

@@ -23,17 +23,7 @@ from .encoding import Encoded, chunks, encode_chats, encode_texts, padded
 if TYPE_CHECKING:
     import torch
 
-__all__ = [
-    "BATCH_SIZE",
-    "CHUNK_TOKENS",
-    "Batch",
-    "Collector",
-    "Need",
-    "Work",
-    "check_need",
-    "run_pass",
-    "visible",
-]
+__all__ = ["BATCH_SIZE", "CHUNK_TOKENS", "Batch", "Collector", "Need", "Work", "check_need", "run_pass", "visible"]
 
 BATCH_SIZE = 16
 """Items run at once, unless told otherwise."""

@@ -27,12 +27,7 @@ if TYPE_CHECKING:
     from .config import Position
     from .differences import PositionMeans
 
-__all__ = [
-    "IDENTITY_PROMPTS",
-    "patched_probabilities",
-    "patchscope_of",
-    "scale_tokens",
-]
+__all__ = ["IDENTITY_PROMPTS", "patched_probabilities", "patchscope_of", "scale_tokens"]
 
 _WORDS = (("man", "1135", "hello"), ("bear", "42", "blue"), ("921", "target", "anna"))
 

@@ -25,13 +25,7 @@ from .payload import AdlPayload, PatchedVector
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-__all__ = [
-    "GradedTokens",
-    "RelevanceConfig",
-    "RelevanceReport",
-    "frequent_tokens",
-    "token_relevance",
-]
+__all__ = ["GradedTokens", "RelevanceConfig", "RelevanceReport", "frequent_tokens", "token_relevance"]
 
 Source = Literal["logit_lens", "patchscope"]
 Candidates: TypeAlias = tuple[Source, str, PatchedVector, TopTokens]

@@ -75,7 +75,7 @@ class DiffMiningMethod(PassMethod[DiffMiningConfig, MiningPayload, "DiffMiningCo
         lines = [
             f"Diff mining: D = logits of {labels.finetuned} - logits of {labels.base} for the next token"
             f"{payload.through}, on ordinary texts and chats. At each position the {payload.top_k} tokens that D "
-            "raises most are taken.",
+            "raises most are taken."
         ]
         if payload.no_difference:
             return "\n".join([*lines, "D is exactly zero everywhere: the two models give the same logits."])

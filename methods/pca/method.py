@@ -60,12 +60,7 @@ class PcaMethod(PassMethod[PcaConfig, PcaPayload, "DifferencesCollector"]):
         return DifferencesCollector(need, ContentTokens.of(network, corpus), config)
 
     def content(
-        self,
-        pair: Pair,
-        corpus: Corpus,
-        config: PcaConfig,
-        collector: DifferencesCollector,
-        track: Track = untracked,
+        self, pair: Pair, corpus: Corpus, config: PcaConfig, collector: DifferencesCollector, track: Track = untracked
     ) -> Content:
         """Variances, extreme texts and lenses of the components, then steered samples.
 

@@ -50,11 +50,7 @@ def _component(payload: PcaPayload, component: Component, labels: Labels) -> Gro
     )
     return Group(
         f"Component {component.component}",
-        (
-            _lens(component),
-            *_ends(payload, component),
-            *_steering(payload.steering, component.component, labels),
-        ),
+        (_lens(component), *_ends(payload, component), *_steering(payload.steering, component.component, labels)),
         note,
     )
 

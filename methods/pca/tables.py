@@ -58,13 +58,7 @@ def component_tables(
 
 
 def steered_samples(
-    pair: Pair,
-    corpus: Corpus,
-    layer: int,
-    fit: Fit,
-    components: Sequence[Component],
-    config: PcaConfig,
-    track: Track,
+    pair: Pair, corpus: Corpus, layer: int, fit: Fit, components: Sequence[Component], config: PcaConfig, track: Track
 ) -> SteeringTables:
     """Samples for the corpus' prompts, unsteered and along +c and -c of the first components c.
 

@@ -50,11 +50,7 @@ class WeightAmplificationConfig(MethodConfig):
 
     on_suites: ClassVar = {
         "smol": {
-            "amplifications": (
-                {"w": 2.0, "last": _MOST_LAYERS},
-                {"w": 3.0, "last": _MOST_LAYERS},
-                {"w": -1.0},
-            ),
+            "amplifications": ({"w": 2.0, "last": _MOST_LAYERS}, {"w": 3.0, "last": _MOST_LAYERS}, {"w": -1.0}),
             "samples": 1,
             "sample_tokens": 48,
             "temperature": 0.7,

@@ -74,11 +74,7 @@ def amplify(open_artifact: Callable[[], Artifact]) -> Tool:
     """Tool that samples an amplified model; settings of sampling are those of the artifact."""
 
     async def execute(
-        prompt: str,
-        w: float = 2.5,
-        modules: Modules = "all",
-        first_layer: int = 0,
-        last_layer: int | None = None,
+        prompt: str, w: float = 2.5, modules: Modules = "all", first_layer: int = 0, last_layer: int | None = None
     ) -> str:
         """Draw one answer of a model whose difference from the other is multiplied by w. Costs one interaction.
 
