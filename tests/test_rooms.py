@@ -46,6 +46,7 @@ TENSOR_MODULES = {
     "diffbench.methods.activations.lens",
     "diffbench.methods.adl.differences",
     "diffbench.methods.adl.patchscope",
+    "diffbench.methods.adl.steering",
     "diffbench.methods.diff_mining.collector",
     "diffbench.methods.pca.differences",
     "diffbench.methods.pca.tables",
@@ -53,8 +54,6 @@ TENSOR_MODULES = {
     "diffbench.results.model.density",
     "diffbench.results.model.likelihood",
 }
-# Imports them at its own top.
-NOT_AT_THE_TOP = TENSOR_MODULES | {"diffbench.methods.adl.steering"}
 
 
 def modules_of(room: str) -> list[Path]:
@@ -197,7 +196,7 @@ def test_only_interventions_put_hooks_on_a_network() -> None:
 
 def loaded_after(*modules: str) -> dict[str, bool]:
     """Which heavy libraries and tensor modules a fresh interpreter holds after importing ``modules``."""
-    looked_for = [*HEAVY, *sorted(NOT_AT_THE_TOP)]
+    looked_for = [*HEAVY, *sorted(TENSOR_MODULES)]
     code = (
         "import importlib, json, sys\n"
         f"for name in {list(modules)!r}: importlib.import_module(name)\n"
@@ -210,7 +209,7 @@ def loaded_after(*modules: str) -> dict[str, bool]:
 
 
 def light_modules(room: str) -> list[str]:
-    return [name for path in modules_of(room) if (name := module_name(path)) not in NOT_AT_THE_TOP]
+    return [name for path in modules_of(room) if (name := module_name(path)) not in TENSOR_MODULES]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
+from ...models.targets import Pair
 from ...records.errors import MendableError
 from ...records.progress import Track
+from ..activations.corpus import Corpus
+from ..activations.encoding import Encoded
 from ..activations.lens import top_tokens
 from ..activations.passes import Batch, Collector, Need, Work, run_pass
 from .config import AdlConfig, Position
 from .payload import Lens, PositionRow
-
-if TYPE_CHECKING:
-    from ...models.targets import Pair
-    from ..activations.corpus import Corpus
-    from ..activations.encoding import Encoded
 
 __all__ = ["DifferenceCollector", "PositionMeans", "lens_rows", "mean_differences"]
 

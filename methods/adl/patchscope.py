@@ -9,23 +9,19 @@ Source: Patchscopes (Ghandeharioun et al., arXiv 2401.06102), as used by arXiv 2
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 
 from ...models.interventions import replaced
+from ...models.targets import Pair, Target
 from ...records.progress import Track, untracked
 from ..activations.lens import unembed
 from ..reading import TokenProbability
-from .config import PatchscopeConfig
+from .config import PatchscopeConfig, Position
+from .differences import PositionMeans
 from .judges import EmbeddingCoherence, ScaleJudge, ScaleTokens
 from .llm_judge import LlmJudge
 from .payload import PatchedTokens, Patchscope, PatchscopeRow, ScaleRow
-
-if TYPE_CHECKING:
-    from ...models.targets import Pair, Target
-    from .config import Position
-    from .differences import PositionMeans
 
 __all__ = ["IDENTITY_PROMPTS", "patched_probabilities", "patchscope_of", "scale_tokens"]
 

@@ -9,23 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+
+import torch
 
 from ...models.ask import Sampling, render, sample
 from ...models.requests import Steering
+from ...models.targets import Pair, Target
 from ...records.progress import Track
+from ..activations.corpus import Corpus
 from ..activations.encoding import Encoded, batches
 from ..activations.lens import final_hidden, unembed
 from ..reading import repeated_share
 from .config import AdlConfig
 from .differences import PositionMeans
 from .payload import SteeredPrompt, SteeringTable
-
-if TYPE_CHECKING:
-    import torch
-
-    from ...models.targets import Pair, Target
-    from ..activations.corpus import Corpus
 
 __all__ = ["binary_search", "coherent", "negative_log_likelihoods", "steering_samples"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
+from transformers import PreTrainedTokenizerBase
 
+from ...models.targets import Pair
 from ...records.errors import MendableError
 from ..activations.encoding import Encoded
 from ..activations.lens import lens_logits
@@ -19,11 +21,6 @@ from ..activations.passes import CHUNK_TOKENS, Batch, Collector, Need
 from ..reading import TextKind
 from .config import DiffMiningConfig
 from .payload import MinedSet, MinedToken, Topic, Topics
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from ...models.targets import Pair
 
 __all__ = ["DiffMiningCollector", "PositionSample", "TokenCounts", "mined_set", "topics_of"]
 

@@ -10,7 +10,6 @@ import hashlib
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,12 +17,9 @@ from numpy.typing import NDArray
 from sklearn.decomposition import IncrementalPCA
 
 from ...records.errors import MendableError
-from ..activations.encoding import ContentTokens
+from ..activations.encoding import ContentTokens, Encoded
 from ..activations.passes import Batch, Collector, Need
 from .config import PcaConfig
-
-if TYPE_CHECKING:
-    from ..activations.encoding import Encoded
 
 __all__ = ["DifferencesCollector", "Fit", "Kept", "TextSample"]
 

@@ -131,9 +131,10 @@ class PcaMethod(PassMethod[PcaConfig, PcaPayload, "DifferencesCollector"]):
 
     def toolset(self, open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
         """Readers of the components, of the texts at their ends, and of the steered samples."""
-        from .readers import toolset
+        from .readers import pca_lens, pca_steering, pca_text, pca_texts
 
-        return toolset(open_artifact, labels)
+        texts_and_lens = [make(open_artifact) for make in (pca_lens, pca_texts, pca_text)]
+        return [*texts_and_lens, pca_steering(open_artifact, labels)]
 
     def pictures(self, artifact: Artifact, labels: Labels) -> Sequence[Panel]:
         """Explained variance, then for each component its lens, its extreme texts and its samples."""

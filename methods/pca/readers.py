@@ -13,20 +13,10 @@ from ..reader_checks import check_tokens, one_text, stretch
 from ..reading import flat, quoted_top
 from .payload import SIGNS, Component, EndText, PcaPayload, Sign, SteeredTable
 
-__all__ = ["pca_lens", "pca_steering", "pca_text", "pca_texts", "toolset"]
+__all__ = ["pca_lens", "pca_steering", "pca_text", "pca_texts"]
 
 _MOST_TEXTS = 20
 _MOST_PROMPTS = 10
-
-
-def toolset(open_artifact: Callable[[], Artifact], labels: Labels) -> Sequence[Tool]:
-    """The readers of ``pca``."""
-    return [
-        pca_lens(open_artifact),
-        pca_texts(open_artifact),
-        pca_text(open_artifact),
-        pca_steering(open_artifact, labels),
-    ]
 
 
 @tool

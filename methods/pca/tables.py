@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from ...models.ask import Sampling, sample_steered
 from ...models.requests import Steering
+from ...models.targets import Pair
 from ...records.progress import Track
+from ..activations.corpus import Corpus
 from ..activations.lens import top_tokens
 from ..activations.top_texts import TopTexts, shown_tokens, significant
 from .config import PcaConfig
 from .differences import Fit, Kept
 from .payload import SIGNS, Component, ProjectedText, SteeredTable, SteeringTables, TextProjections
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
-    from ...models.targets import Pair
-    from ..activations.corpus import Corpus
 
 __all__ = ["component_tables", "steered_samples"]
 
