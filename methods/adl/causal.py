@@ -62,11 +62,7 @@ def causal_effect(
     rng = random.Random(config.seed)
     chosen = {name: rng.sample(list(items), min(len(items), config.max_items)) for name, items in data.items()}
     layer = artifact.payload(AdlPayload).layer
-    directions = {
-        **_differences(artifact),
-        **_gaussians(config, pair.base.network.d_model),
-        **_random_differences(pair, chosen.get("unrelated", []), layer, config),
-    }
+    directions = _directions(pair, artifact, chosen.get("unrelated", []), layer, config)
     effects = [_measured(pair, name, items, layer, directions, config, track) for name, items in chosen.items()]
     return CausalReport(
         organism=organism.id,
@@ -77,22 +73,22 @@ def causal_effect(
     )
 
 
-def _differences(artifact: Artifact) -> dict[Direction, torch.Tensor]:
-    """The artifact's differences, those of exactly zero left out: they have no direction."""
+def _directions(
+    pair: Pair, artifact: Artifact, items: Sequence[TrainingItem], layer: int, config: CausalConfig
+) -> dict[Direction, torch.Tensor]:
+    """The artifact's differences, those of exactly zero left out, and as controls Gaussians and random differences."""
+    import torch
+
     rows, vectors = artifact.payload(AdlPayload).positions, artifact.tensors()["difference"]
-    return {
+    found: dict[Direction, torch.Tensor] = {
         ("difference", row.position): vector
         for row, vector in zip(rows, vectors, strict=True)
         if float(vector.norm()) > 0
     }
-
-
-def _gaussians(config: CausalConfig, d_model: int) -> dict[Direction, torch.Tensor]:
-    import torch
-
     generator = torch.Generator().manual_seed(config.seed)
-    vectors = torch.randn(config.random_vectors, d_model, generator=generator)
-    return {("random", str(i)): vector for i, vector in enumerate(vectors)}
+    for i, vector in enumerate(torch.randn(config.random_vectors, pair.base.network.d_model, generator=generator)):
+        found["random", str(i)] = vector
+    return {**found, **_random_differences(pair, items, layer, config)}
 
 
 def _random_differences(

@@ -49,7 +49,11 @@ def patchscope_of(
         track: Wraps the positions for a progress display.
         judge: Chooses the scales; by default the one that ``config`` names.
     """
-    judge = judge or _judge(pair, config)
+    if judge is None:
+        if config.judge is None:
+            judge = EmbeddingCoherence(pair.base.anatomy.embed.weight, [word for words in _WORDS for word in words])
+        else:
+            judge = LlmJudge(config.judge)
     positions = [position for position in config.positions if position in means.base]
     rows = [_row(pair, means, position, config, judge) for position in track(positions, "adl: patchscope")]
     return Patchscope(judge=judge.name, rows=tuple(rows))
@@ -139,10 +143,3 @@ def _chosen(rows: Sequence[ScaleTokens], judge: ScaleJudge) -> PatchedTokens:
         tokens=tuple(TokenProbability(token, round(p, 6)) for token, p in pairs),
         selected=choice.selected,
     )
-
-
-def _judge(pair: Pair, config: PatchscopeConfig) -> ScaleJudge:
-    if config.judge is not None:
-        return LlmJudge(config.judge)
-    embedding = pair.base.anatomy.embed.weight
-    return EmbeddingCoherence(embedding, [word for words in _WORDS for word in words])
