@@ -69,7 +69,10 @@ class Batch:
 
 
 class Collector:
-    """What a method gathers during a pass over one pair. Items come sorted by length, not in corpus order."""
+    """What a method gathers during a pass over one pair; what it does not ask for, it need not take in.
+
+    Items come sorted by length, not in corpus order.
+    """
 
     need: Need
     """What it wants to see; the same throughout the pass."""
