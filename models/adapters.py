@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["SharedAdapters", "adapted_layers", "merge_adapter"]
+__all__ = ["SharedAdapters", "adapted_layers", "beyond_linear", "merge_adapter"]
 
 _SHOWN = 3
 """Keys that a message names."""
@@ -41,10 +41,10 @@ class SharedAdapters:
         Raises:
             MendableError: When the adapter is more than plain LoRA, does not fit the model or is not whole.
         """
-        if files.beyond_lora is not None:
+        if (more := beyond_linear(self._model, files)) is not None:
             raise MendableError(
-                f"adapter {files.folder}: {files.beyond_lora} is more than LoRA matrices, and the base is shared; "
-                "load it on a network of its own"
+                f"adapter {files.folder}: {more} is more than LoRA matrices, and the base is shared; load it on a "
+                "network of its own"
             )
         files.require_finite()
         with ExitStack() as undo:
@@ -89,6 +89,23 @@ class SharedAdapters:
                     setattr(self._model.get_submodule(parent), child, layer.get_base_layer())
         if not configs and hasattr(self._model, "peft_config"):
             del self._model.peft_config
+
+
+def beyond_linear(model: PreTrainedModel, files: AdapterFiles) -> str | None:
+    """What makes an adapter more than LoRA on linear maps of a model, in words; None for plain LoRA.
+
+    Experts that were linear maps of their own when the adapter was trained may be one tensor in this model; their
+    matrices then act on parameters, and not on the inputs of a module.
+    """
+    if files.beyond_lora is not None:
+        return files.beyond_lora
+    modules = [name for name, _ in model.named_modules()]
+    for key in files.shapes:
+        _, experts, inside = key.partition(".experts.")
+        place = f"{experts}{inside.partition('.lora_')[0]}"
+        if experts and not any(name.endswith(place) for name in modules):
+            return f"expert {key}"
+    return None
 
 
 def adapted_layers(model: PreTrainedModel, *names: str | None) -> list[Any]:

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from ..records.errors import MendableError, MissingError
 from ..records.names import BASE
 from .adapter_files import read_adapter
+from .adapters import beyond_linear
 from .folders import ADAPTER_CONFIG, ADAPTER_WEIGHTS, DIFFERENCE_WEIGHTS, files_digest, trained_folder
 from .gguf import gguf_folder, require_gguf
 from .hub import adapter_folder, require_repository
@@ -183,7 +184,7 @@ class PeftAdapter(Reference):
         network = below.load(origin, label, dtype).network
         files, source = read_adapter(folder), below.source(origin)
         files.require_base(source, below.published_name)
-        if files.beyond_lora is not None:
+        if beyond_linear(network.model, files) is not None:
             return Target(load_adapted(source, folder, below.pinned, dtype))
         name = label.replace(".", ":")  # PEFT allows no dot; a colon stands in no name, so no two labels become one
         network.load_adapter(name, folder)
