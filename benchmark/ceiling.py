@@ -14,10 +14,11 @@ from inspect_ai.util import EarlyStop
 from pydantic import JsonValue
 
 from ..records.errors import MendableError
+from ..records.names import KEYLESS_PREFIX
 
 __all__ = ["CaseUsage", "RunCeiling", "RunCeilingReached", "price_of"]
 
-_FREE = ("none/", "keyless/", "organism/")
+_FREE = ("none/", KEYLESS_PREFIX, "organism/")
 """Providers that cost nothing."""
 
 

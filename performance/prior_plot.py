@@ -5,7 +5,7 @@ python performance/prior_plot.py docs/prior_predictive.png
 
 from __future__ import annotations
 
-import sys
+import argparse
 
 from diffbench.results.model import prior_predictive
 from diffbench.results.model.simulation import Size, simulate
@@ -40,6 +40,6 @@ def main(path: str) -> None:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
-    main(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", help="PNG to write")
+    main(parser.parse_args().path)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .names import DEFAULT_VARIANT, NO_HINTS
 
-__all__ = ["CaseMetadata", "Framing", "organism_id_of"]
+__all__ = ["CaseMetadata", "Framing", "organism_id", "organism_id_of"]
 
 Framing: TypeAlias = Literal["neutral", "presuppositional"]
 """Whether the brief presupposes that something narrow changed."""
@@ -54,7 +54,7 @@ class CaseMetadata(BaseModel):
     def model_post_init(self, _context: Any) -> None:
         """Fill in the id."""
         if not self.organism_id:
-            object.__setattr__(self, "organism_id", _id(self.suite, self.organism, self.variant))
+            object.__setattr__(self, "organism_id", organism_id(self.suite, self.organism, self.variant))
 
     def as_metadata(self) -> dict[str, Any]:
         """What is put into ``Sample.metadata``."""
@@ -74,9 +74,10 @@ def organism_id_of(metadata: Mapping[str, Any]) -> str | None:
         return str(given)
     if "suite" in metadata and "organism" in metadata:
         variant = str(metadata.get("variant", DEFAULT_VARIANT))
-        return _id(str(metadata["suite"]), str(metadata["organism"]), variant)
+        return organism_id(str(metadata["suite"]), str(metadata["organism"]), variant)
     return None
 
 
-def _id(suite: str, organism: str, variant: str) -> str:
+def organism_id(suite: str, organism: str, variant: str) -> str:
+    """``<suite>.<name>``, with ``+<variant>`` for all but the default one."""
     return f"{suite}.{organism}" if variant == DEFAULT_VARIANT else f"{suite}.{organism}+{variant}"

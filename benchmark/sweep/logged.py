@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...records.errors import MendableError
-from ...records.names import GRADER_ROLE
+from ...records.names import GRADER_ROLE, TARGET_ROLE
 from ...results.logs import TASKS, damage
 from .file import task_defaults
 
@@ -128,6 +128,6 @@ def _logged(path: str, header: EvalLog, summaries: Sequence[EvalSampleSummary]) 
 def _case_tokens(sample: EvalSampleSummary) -> CaseTokens:
     by_role = {role: Tokens.of(usage) for role, usage in sample.role_usage.items()}
     judges = by_role.get(GRADER_ROLE, Tokens())
-    targets = sum((used for role, used in by_role.items() if role.startswith("target_")), Tokens())
+    targets = sum((used for role, used in by_role.items() if role.startswith(TARGET_ROLE)), Tokens())
     everything = sum((Tokens.of(usage) for usage in sample.model_usage.values()), Tokens())
     return {"investigator": everything + (judges + targets) * -1.0, "targets": targets, "judges": judges}

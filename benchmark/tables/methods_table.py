@@ -12,9 +12,10 @@ from ...methods.jobs import keys_for
 from ...methods.registry import config_for, find_method, list_methods
 from ...methods.store import ArtifactStore
 from ...organisms.suites import Organism, find_organism, load_suite
+from ...records.case import organism_id
 from ...records.errors import MendableError
 from ...records.finding import Finding
-from ...records.names import BLACKBOX, EVIDENCE_READER, KEYLESS_GRADER, unqualified
+from ...records.names import BLACKBOX, DEFAULT_VARIANT, EVIDENCE_READER, KEYLESS_GRADER, unqualified
 from ...results.schema import CONTROL_FAMILY
 from ...views.markdown import Markdown, bold, code, markdown_table
 from .chance import findings_by_method, guessed_grade
@@ -143,7 +144,7 @@ def _table(suite: str, read: pd.DataFrame) -> MethodsTable:
     """All organisms of the suite, and the variants that were graded."""
     methods = tuple(sorted(set(read["method"])))
     variants = dict.fromkeys(zip(read["organism"], read["variant"], strict=True))
-    ids = [f"{suite}.{name}" if variant == "default" else f"{suite}.{name}+{variant}" for name, variant in variants]
+    ids = [organism_id(suite, name, variant) for name, variant in variants]
     organisms = {organism.id: organism for organism in [*load_suite(suite), *map(find_organism, sorted(ids))]}
     controls = [organism.spec.name for organism in organisms.values() if _is_control(organism)]
     comparable = set(read["judge"]) == {KEYLESS_GRADER}
@@ -154,7 +155,7 @@ def _table(suite: str, read: pd.DataFrame) -> MethodsTable:
 
 def _ordered(organisms: Iterable[Organism]) -> list[Organism]:
     """Controls last, variants below their organism."""
-    return sorted(organisms, key=lambda o: (_is_control(o), o.spec.name, o.variant != "default", o.variant))
+    return sorted(organisms, key=lambda o: (_is_control(o), o.spec.name, o.variant != DEFAULT_VARIANT, o.variant))
 
 
 def _is_control(organism: Organism) -> bool:

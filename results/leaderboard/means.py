@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ...records.errors import MendableError
-from ...records.names import BLACKBOX, EVIDENCE_READER, is_keyless
+from ...records.names import BLACKBOX, EVIDENCE_READER, is_keyless, unqualified
 from ..schema import CONTROL_FAMILY, check_frame
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def baselines_of(method: str, agent: str, agent_model: str) -> tuple[str, ...]:
     """Why a row is a baseline: ``blackbox``, ``reader``, ``keyless``; empty for a contender."""
     kinds = {
         "blackbox": method == BLACKBOX,
-        "reader": agent.rpartition("/")[2].rpartition("@")[2] == EVIDENCE_READER,
+        "reader": unqualified(agent) == EVIDENCE_READER,
         "keyless": is_keyless(agent_model),
     }
     return tuple(kind for kind, applies in kinds.items() if applies)
