@@ -20,6 +20,8 @@ __all__ = ["SharedAdapters", "adapted_layers", "beyond_linear", "merge_adapter"]
 
 _SHOWN = 3
 """Keys that a message names."""
+_EXPERTS = ".experts."
+"""Stands in the names of a mixture's experts."""
 _LONGEST = 300
 """Characters that a message quotes of PEFT's; torch names every matrix of the wrong shape."""
 
@@ -99,11 +101,11 @@ def beyond_linear(model: PreTrainedModel, files: AdapterFiles) -> str | None:
     """
     if files.beyond_lora is not None:
         return files.beyond_lora
-    modules = [name for name, _ in model.named_modules()]
-    for key in files.shapes:
-        _, experts, inside = key.partition(".experts.")
-        place = f"{experts}{inside.partition('.lora_')[0]}"
-        if experts and not any(name.endswith(place) for name in modules):
+    of_experts = [key for key in files.shapes if _EXPERTS in key]
+    modules = [name for name, _ in model.named_modules()] if of_experts else []
+    for key in of_experts:
+        place = key[key.index(_EXPERTS) :].partition(".lora_")[0]
+        if not any(name.endswith(place) for name in modules):
             return f"expert {key}"
     return None
 

@@ -238,13 +238,15 @@ def test_other_bases_have_their_own_pass(
     base_copy: Path,
 ) -> None:
     """A base of other weights, and bases that are adapted, each organism's by an adapter of its own."""
+    from adapter_kinds import draw_adapter
     from diffbench.models.references import AdaptedModel
     from safetensors.torch import load_file, save_file
 
     weights = {name: 1.01 * tensor for name, tensor in load_file(base_copy / "model.safetensors").items()}
     save_file(weights, base_copy / "model.safetensors", metadata={"format": "pt"})
     folders = {name: {"kind": "peft", "path": str(tiny.adapters / name)} for name in ("half", "alpha", "beta")}
-    other = make_organism("other", base=base_copy, finetuned={"default": folders["half"]})
+    on_it = draw_adapter("lora", 0, base_copy, base_copy.parent / "on_it")
+    other = make_organism("other", base=base_copy, finetuned={"default": {"kind": "peft", "path": str(on_it)}})
     compute_all([organisms[0], other, organisms[2]], [Watching()], config_of, corpus, store)
     assert passes_made == [(2, 2), (1, 1)]
     passes_made.clear()
