@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AdapterFiles", "read_adapter"]
 
-_MERGE = "merge it into its base with PEFT's merge_and_unload, and name the result as kind local"
+_INSTEAD = "name a full finetuned model (kind local or hub) in its place"
 
 _OFF: tuple[JsonValue, ...] = (None, False, "none", {}, [], "")
 _WITHIN_LORA = frozenset(
@@ -80,19 +80,19 @@ class AdapterFiles:
         """
         for setting, reason in _NOT_MERGED.items():
             if self.config.get(setting) not in _OFF:
-                raise MendableError(f"adapter {self.folder}: {setting} is set; {reason}, which is not supported")
+                raise self.refused(f"{setting} is set, and {reason}")
         start = self.config.get("init_lora_weights", True)
         if self.config["peft_type"] == "LORA" and start not in _OTHER_STARTS:
             raise MendableError(
                 f"adapter {self.folder}: init_lora_weights {start} changes the base in a way that cannot be computed "
                 "again; save it as plain LoRA (save_pretrained with path_initial_model_for_weight_conversion), or "
-                + _MERGE
+                f"{_INSTEAD}"
             )
 
     def refused(self, reason: str) -> MendableError:
         """The error for an adapter whose computation no change of weights reproduces."""
         kind = self.beyond_lora or "plain LoRA"
-        return MendableError(f"adapter {self.folder} ({kind}): {reason}; {_MERGE}")
+        return MendableError(f"adapter {self.folder} ({kind}): {reason}; {_INSTEAD}")
 
     def require_finite(self) -> None:
         """Read all weights once.

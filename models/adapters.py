@@ -142,12 +142,14 @@ def merge_adapter(model: PreTrainedModel, files: AdapterFiles) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*no longer tied after merging.*")
         expected = model(input_ids=ids).logits
+        tied = model.config.get_text_config().tie_word_embeddings
         _untie(model)
         try:
             peft.merge_and_unload()
         except (AttributeError, NotImplementedError, TypeError, ValueError) as error:
             raise files.refused(f"PEFT cannot merge it ({error})") from error
-        _tie_again(model)
+        if tied:
+            _tie_again(model)
         actual = model(input_ids=ids).logits
     apart = float((actual - expected).abs().max())
     if not apart <= 1e-3 * max(1.0, float(expected.abs().max())):
@@ -238,11 +240,9 @@ def _untie(model: PreTrainedModel) -> None:
 
 
 def _tie_again(model: PreTrainedModel) -> None:
-    """Tie embedding and unembedding where the base does and the merged weights are equal."""
+    """Tie embedding and unembedding, as the base does, where the merged weights are equal."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
-    text = model.config.get_text_config()
-    if text.tie_word_embeddings and head is not None:
-        if embedding.weight.equal(head.weight):
-            head.weight = embedding.weight
-        else:
-            text.tie_word_embeddings = model.config.tie_word_embeddings = False
+    alike = bool(embedding.weight.equal(head.weight))
+    if alike:
+        head.weight = embedding.weight
+    model.config.get_text_config().tie_word_embeddings = model.config.tie_word_embeddings = alike

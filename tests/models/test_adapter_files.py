@@ -12,7 +12,7 @@ import pytest
 import torch
 from adapter_kinds import assert_same_state, draw_adapter, state_of
 from diffbench.models.adapter_files import read_adapter
-from diffbench.models.loading import load_adapted
+from diffbench.models.loading import load_adapted, load_network
 from diffbench.models.network import Network
 from diffbench.organisms.loading import load_pair
 from diffbench.records.errors import MendableError
@@ -120,10 +120,13 @@ def test_a_missing_file_is_named(adapter: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"layer_replication": [[0, 2], [1, 4]]}, "layer_replication is set; it repeats layers"),
-        ({"alora_invocation_tokens": [5, 6]}, "alora_invocation_tokens is set; it works only behind"),
+        (
+            {"layer_replication": [[0, 2], [1, 4]]},
+            "layer_replication is set, and it repeats layers of the base; name",
+        ),
+        ({"alora_invocation_tokens": [5, 6]}, "alora_invocation_tokens is set, and it works only behind"),
         ({"init_lora_weights": "pissa_niter_4"}, "init_lora_weights pissa_niter_4 changes the base in a way"),
-        ({"init_lora_weights": "loftq"}, "init_lora_weights loftq .*merge_and_unload"),
+        ({"init_lora_weights": "loftq"}, "init_lora_weights loftq .*as plain LoRA .*or name a full finetuned model"),
         ({"peft_type": "XLORA", "adapters": {"a": "b"}}, "peft_type XLORA|does not fit"),
     ],
 )
@@ -187,3 +190,13 @@ def test_a_base_under_another_name_is_noted(
     assert tiny.base.name == "base"
     read_adapter(adapter).require_base(str(tiny.base), None)
     assert any("names meta/Other-7B as its base" in str(warning.message) for warning in recwarn) == warned
+
+
+def test_a_merged_adapter_is_rounded_once_and_the_rest_is_the_base_to_the_last_bit(tiny: Any, tmp_path: Path) -> None:
+    folder = draw_adapter("dora", 0, tiny.base, tmp_path / "dora", target_modules=["q_proj"])
+    exact, rounded = (load_adapted(str(tiny.base), folder, None, dtype).model for dtype in ("float32", "bfloat16"))
+    base = dict(load_network(str(tiny.base), None, "bfloat16").model.named_parameters())
+    merged = dict(exact.named_parameters())
+    for name, parameter in rounded.named_parameters():
+        assert parameter.equal(merged[name].bfloat16())
+        assert parameter.equal(base[name]) == ("q_proj" not in name)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from diffbench.models import hub
-from diffbench.models.hub import require_repository
+from diffbench.models.hub import adapter_folder, require_repository
 from diffbench.organisms.loading import load_pair
+from diffbench.organisms.suites import find_organism
 from huggingface_hub import HfApi, constants
 from huggingface_hub.errors import GatedRepoError, HTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
@@ -24,9 +26,11 @@ REPOSITORY = "nobody/no-model"
 def hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """An empty cache of the hub, and nothing remembered of earlier questions."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    require_repository.cache_clear()
+    for remembered in (require_repository, adapter_folder):
+        remembered.cache_clear()
     yield tmp_path / "hub"
-    require_repository.cache_clear()
+    for remembered in (require_repository, adapter_folder):
+        remembered.cache_clear()
 
 
 @pytest.fixture
@@ -139,3 +143,27 @@ def test_loading_a_pair_names_the_repository(
     with pytest.raises(FileNotFoundError, match=f"^{REPOSITORY} is not in the local cache"):
         load_pair(organism, dtype="float32")
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("subfolder", [None, "inner"])
+def test_an_adapter_in_the_cache_is_loaded_without_a_connection(
+    tiny: Any,
+    hub_cache: Path,
+    answer: Callable[..., list[dict[str, Any]]],
+    make_organism: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    subfolder: str | None,
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    place = f"{subfolder}/" if subfolder else ""
+    put_into_cache(hub_cache, f"{place}adapter_config.json")
+    (written,) = hub_cache.rglob("adapter_config.json")
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copy(tiny.adapters / "half" / name, written.parent / name)
+    asked = answer(HTTP.ConnectError("no network"))
+    peft = {"kind": "peft", "id": REPOSITORY, "subfolder": subfolder}
+    far = load_pair(make_organism(f"far_{subfolder or 'top'}", finetuned={"default": peft}), "float32")
+    here = load_pair(find_organism("tiny.alpha+half"), "float32")
+    assert far.drift == here.drift
+    assert far.base == here.base
+    assert asked == []
