@@ -1,8 +1,9 @@
 """Whether the model of the grades can be believed: recovery, coverage and simulation-based calibration; and its time.
 
-    python performance/grade_model.py [--replications 100] [--json FILE] [--plot FILE] [--no-timings] [--without-runs]
+    PYTHONPATH=tests/support python performance/grade_model.py [--replications 100] [--json FILE] [--plot FILE]
+        [--no-timings] [--without-runs]
 
-Each replication draws all parameters from the prior, simulates grades with them (`results/model/simulation.py`, which
+Each replication draws all parameters from the prior, simulates grades with them (`tests/support/simulation.py`, which
 shares no code with the density), fits, and looks where the truth lies among the draws (Talts et al. 2018). If the
 posterior is right, ranks are uniform (chi-square over ten bins) and 90 % intervals hold the truth in 90 % of the
 replications. Of n quantities about n / 20 have p < .05 even so. ``--without-runs`` fits a model that takes the grades
@@ -33,9 +34,9 @@ from diffbench.results.model.diagnostics import diagnose
 from diffbench.results.model.fitting import CHAINS
 from diffbench.results.model.layout import Layout, Parameters
 from diffbench.results.model.sampler import sample
-from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import LEVEL, expected_grades
 from diffbench.results.schema import save_frame
+from simulation import Size, Truth, simulate
 
 CALIBRATION = Size(methods=4, families=3, organisms=9, investigators=2, judges=2, runs=3)
 TIMED = {"1,000 grades": Size(4, 4, 12, 2, 2, 5), "50,000 grades": Size(10, 8, 50, 5, 3, 7)}
@@ -67,7 +68,9 @@ def without_runs(frame: pd.DataFrame, draws: int, seed: int, cores: int) -> Fit:
     started = time.perf_counter()
     layout = Layout(replace(design_of(frame), run_effect=False))
     sampled = sample(layout, tune=200, draws=draws, chains=CHAINS, seed=seed, cores=cores)
-    return Fit(layout, sampled, diagnose(layout, sampled), seed, time.perf_counter() - started)
+    parameters = layout.parameters(sampled.pooled)
+    diagnostics = diagnose(parameters, CHAINS, sampled.divergences, sampled.steps)
+    return Fit(layout, parameters, diagnostics, seed, time.perf_counter() - started)
 
 
 def replicate(seed: int, draws: int, cores: int, runs: bool) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from diffbench.results.hibayes import CHAINS, hibayes_command
-from diffbench.results.hibayes_model import FlatFit, fit_flat
+from diffbench.results.hibayes_model import fit_flat
 from diffbench.results.model import Design, Fit, fit
 from diffbench.results.model.diagnostics import effective_sizes
 from diffbench.results.model.layout import CONCENTRATION, Parameters
@@ -117,7 +117,7 @@ def our_log_prior(design: Design, parameters: Parameters) -> np.ndarray:
     return known - sum(np.square(e).sum(axis=1) / (2 * scales[name] ** 2) for name, e in parameters.effects.items())
 
 
-def compare(ours: Fit, theirs: FlatFit) -> tuple[list[Compared], float]:
+def compare(ours: Fit, theirs: Fit) -> tuple[list[Compared], float]:
     """All effects and cutpoints, and the share of our draws that the weights leave effective."""
     log_weight = hibayes_log_prior(ours.parameters) - our_log_prior(ours.design, ours.parameters)
     weight = np.exp(log_weight - log_weight.max())
@@ -145,7 +145,7 @@ def compare(ours: Fit, theirs: FlatFit) -> tuple[list[Compared], float]:
     return rows, float(1 / (len(weight) * np.square(weight).sum()))
 
 
-def _named(fitted: Fit | FlatFit) -> dict[str, np.ndarray]:
+def _named(fitted: Fit) -> dict[str, np.ndarray]:
     named = {
         level if level.startswith(name) else f"{name} {level}": fitted.parameters.effects[name][:, i]
         for name, factor in fitted.design.factors.items()

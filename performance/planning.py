@@ -1,9 +1,9 @@
 """Whether `diffbench power`'s fast analysis says what full fits of the simulated grades say.
 
-    python performance/planning.py [--studies 25] [--json FILE]
+    PYTHONPATH=tests/support python performance/planning.py [--studies 25] [--json FILE]
 
 For each design, studies are drawn from the assumed spreads with an effect of 0.6 grades, simulated grade by grade
-(`results/model/simulation.py`) and fitted with NUTS; the same designs go through `results/model/planning.py`.
+(`tests/support/simulation.py`) and fitted with NUTS; the same designs go through `results/model/planning.py`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from diffbench.results.model import fit
 from diffbench.results.model.planning import plan
 from diffbench.results.model.scenario import Scenario, assumed_scenario
-from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import Estimate, expected_grades
+from simulation import Size, Truth, simulate
 
 EFFECT = 0.6
 DESIGNS = [(4, 3, 2), (8, 1, 2), (8, 3, 2), (16, 1, 2), (16, 3, 1)]

@@ -1,6 +1,6 @@
 """What the model of the grades expects before it has seen any: shares of the grades in data drawn from the prior.
 
-python performance/prior_plot.py docs/prior_predictive.png
+PYTHONPATH=tests/support python performance/prior_plot.py docs/prior_predictive.png
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 
 from diffbench.results.model import prior_predictive
-from diffbench.results.model.simulation import Size, simulate
 from diffbench.results.model.summary import LEVEL
+from simulation import Size, simulate
 
 SIZES = {
     "smallest: 2 methods, 2 organisms": Size(2, 1, 2, 1, 1, 1),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..records.errors import MendableError
 from ..records.names import is_keyless
-from .schema import check_frame
+from .schema import FINDING, check_frame
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,8 +30,6 @@ __all__ = [
     "ordinal_alpha",
     "quadratic_kappa",
 ]
-
-_CASE = ["log", "sample", "epoch"]
 
 
 @dataclass(frozen=True)
@@ -116,9 +114,9 @@ def agreement(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, level: 
     frame = whole[whole["verdict"].notna()]
     if frame.empty:
         raise MendableError("the grades frame holds no grade of a finding; make one with grades_frame(logs)")
-    crashed = int((~whole.duplicated(_CASE) & whole["verdict"].isna()).sum())
-    single = frame.sort_values("judge_repeat").groupby([*_CASE, "judge"])["grade"].first().unstack("judge")
-    means = frame.groupby([*_CASE, "judge"])["grade"].mean().unstack("judge")
+    crashed = int((~whole.duplicated(FINDING) & whole["verdict"].isna()).sum())
+    single = frame.sort_values("judge_repeat").groupby([*FINDING, "judge"])["grade"].first().unstack("judge")
+    means = frame.groupby([*FINDING, "judge"])["grade"].mean().unstack("judge")
     judges = [str(judge) for judge in single.columns]
     return Agreement(
         alpha=ordinal_alpha(single.to_numpy(dtype=float)),
@@ -198,7 +196,7 @@ def _judge(
     frame: pd.DataFrame, means: pd.DataFrame, judge: str, resamples: int, seed: int, level: float
 ) -> JudgeAgreement:
     own = frame[frame["judge"] == judge]
-    repeats = own.pivot_table(index=_CASE, columns="judge_repeat", values="grade").to_numpy(dtype=float)
+    repeats = own.pivot_table(index=FINDING, columns="judge_repeat", values="grade").to_numpy(dtype=float)
     differences = (means[judge] - means.drop(columns=judge).mean(axis=1)).dropna()
     drift, note = _drift(differences, resamples, seed, level)
     return JudgeAgreement(

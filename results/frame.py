@@ -12,29 +12,18 @@ from pydantic import BaseModel, ValidationError
 
 from ..records.case import CaseMetadata
 from ..records.errors import MendableError
-from ..records.grades import GradeMetadata
+from ..records.grades import GradeMetadata, JudgeGrade
 from ..records.names import GRADER_ROLE, KEYLESS_INVESTIGATOR, NO_MODEL, TARGET_ROLE
 from ..records.progress import Track, untracked
 from .logs import LogRefused, age, read_log, reading, unfinished
-from .rows import CaseRow, Grade, GradeRow, LeftOut
-from .schema import COLUMNS, check_frame, load_frame, save_frame
+from .schema import COLUMNS, Grade, GradeRow, LeftOut, check_frame
 
 if TYPE_CHECKING:
     import pandas as pd
     from inspect_ai.log import EvalLog, EvalSample
     from inspect_ai.scorer import Score
 
-__all__ = [
-    "COLUMNS",
-    "Grade",
-    "Grades",
-    "LeftOut",
-    "check_frame",
-    "grades_frame",
-    "load_frame",
-    "log_grades",
-    "save_frame",
-]
+__all__ = ["Grades", "grades_frame", "log_grades"]
 
 _RUBRIC_SCORE = re.compile(r"rubric_grade\d*")
 
@@ -117,7 +106,7 @@ def log_grades(path: str, log: EvalLog, left_out: list[LeftOut]) -> Iterator[Gra
         try:
             yield from _sample_grades(path, log, sample, left_out)
         except _SampleRefused as refused:
-            left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + str(refused)))
+            left_out.append(LeftOut(path, str(sample.id), _epoch(sample.epoch) + str(refused)))
 
 
 class _SampleRefused(ValueError):  # noqa: N818 - it reads as what happened
@@ -137,21 +126,27 @@ def _sample_grades(path: str, log: EvalLog, sample: EvalSample, left_out: list[L
     if not entries:
         why = scores[-1].explanation or scores[-1].reason or "no reason given"
         raise _SampleRefused(f"rubric_grade without grades: {why}")
-    case = _case_row(path, log, sample, rubrics[-1])
+    about = _parse(CaseMetadata, sample.metadata, "sample metadata")
+    if not (log.eval.solver or about.agent):
+        raise _SampleRefused("sample metadata: agent: missing, and the log names no solver")
     for given in entries.values():
         if given.grade is None:
             reason = f"ungraded by {given.judge}, repeat {given.repeat}: {_line(given.error or 'no reason given')}"
-            left_out.append(LeftOut(path, str(sample.id), _epoch(sample) + reason))
-            continue
-        row: GradeRow = {**case, "judge": given.judge, "judge_repeat": given.repeat, "grade": given.grade}
-        yield Grade(row, log.eval.task_id, sample.uuid)
+            left_out.append(LeftOut(path, str(sample.id), _epoch(sample.epoch) + reason))
+        else:
+            row = _row(path, log, sample, about, rubrics[-1], given, given.grade)
+            yield Grade(row, log.eval.task_id, sample.uuid)
 
 
-def _case_row(path: str, log: EvalLog, sample: EvalSample, rubric: GradeMetadata) -> CaseRow:
-    about = _parse(CaseMetadata, sample.metadata, "sample metadata")
-    agent = log.eval.solver or about.agent
-    if agent is None:
-        raise _SampleRefused("sample metadata: agent: missing, and the log names no solver")
+def _row(
+    path: str,
+    log: EvalLog,
+    sample: EvalSample,
+    about: CaseMetadata,
+    rubric: GradeMetadata,
+    given: JudgeGrade,
+    grade: int,
+) -> GradeRow:
     tokens, cost = _usage(log.eval.model, sample)
     return {
         "log": path,
@@ -162,12 +157,15 @@ def _case_row(path: str, log: EvalLog, sample: EvalSample, rubric: GradeMetadata
         "family": about.family,
         "variant": about.variant,
         "method": about.method,
-        "agent": agent,
+        "agent": log.eval.solver or about.agent or "",
         "agent_model": KEYLESS_INVESTIGATOR if log.eval.model == NO_MODEL else log.eval.model,
         "interactions": about.interactions,
         "framing": about.framing,
         "blind": about.blind,
         "hints": about.hints,
+        "judge": given.judge,
+        "judge_repeat": given.repeat,
+        "grade": grade,
         "fact_recall": _number((sample.scores or {}).get("fact_recall")),
         "verdict": rubric.verdict,
         "confidence": rubric.confidence,
@@ -203,8 +201,7 @@ def _newest(grades: Iterable[Grade], left_out: list[LeftOut]) -> Iterator[Grade]
         if kept is grade:
             yield grade
             continue
-        epoch = f"epoch {grade.row['epoch']}: " if grade.row["epoch"] > 1 else ""
-        reason = f"{epoch}duplicate: superseded by {kept.row['log']}"
+        reason = f"{_epoch(grade.row['epoch'])}duplicate: superseded by {kept.row['log']}"
         left_out.append(LeftOut(grade.row["log"], grade.row["sample"], reason))
 
 
@@ -228,8 +225,8 @@ def _number(score: Score | None) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
-def _epoch(sample: EvalSample) -> str:
-    return f"epoch {sample.epoch}: " if sample.epoch > 1 else ""
+def _epoch(number: int) -> str:
+    return f"epoch {number}: " if number > 1 else ""
 
 
 def _line(text: str) -> str:

@@ -18,7 +18,7 @@ import yaml
 
 from ..records.errors import MendableError, MissingError
 from ..records.files import whole_folder
-from .schema import CONTROL_FAMILY, check_frame
+from .schema import CONTROL_FAMILY, FINDING, grades_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,7 +45,6 @@ CONTROL = "control"
 _ARGUMENTS = ("--config", CONFIG, "--out", FIT, "--no-tui")
 _FACTORS = ("diff_method", "organism_type", "agent", "grader", "variant", "budget", "framing", "blind", "hints")
 _CELL = ["organism", "variant", "diff_method", "agent", "budget", "framing", "blind", "hints"]
-_RUN = ["log", "sample", "epoch"]
 
 
 @dataclass(frozen=True)
@@ -115,10 +114,8 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
     Raises:
         MendableError: For a frame that is empty or no grades frame.
     """
-    frame = check_frame(frame)
-    if frame.empty:
-        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
-    rows = frame[[*_RUN, "suite", "variant", "framing", "hints", "judge_repeat"]].assign(
+    frame = grades_in(frame)
+    rows = frame[[*FINDING, "suite", "variant", "framing", "hints", "judge_repeat"]].assign(
         score=frame["grade"] - 1,
         task="diffbench",
         diff_method=frame["method"],
@@ -129,9 +126,9 @@ def hibayes_rows(frame: pd.DataFrame) -> pd.DataFrame:
         budget=frame["interactions"],
         blind=frame["blind"].map({True: "blind", False: "not_blind"}),
     )
-    runs = rows[[*_CELL, *_RUN]].drop_duplicates().sort_values([*_CELL, *_RUN])
+    runs = rows[[*_CELL, *FINDING]].drop_duplicates().sort_values([*_CELL, *FINDING])
     runs["run_idx"] = runs.groupby(_CELL).cumcount()
-    rows = rows.merge(runs, on=[*_CELL, *_RUN], validate="many_to_one")
+    rows = rows.merge(runs, on=[*_CELL, *FINDING], validate="many_to_one")
     columns = ["score", "task", "diff_method", "organism", "organism_type", "agent", "grader", "run_idx"]
     return rows[[*columns, "suite", "variant", "budget", "framing", "blind", "hints", "epoch", "judge_repeat"]]
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .hibayes import CONTROL, HibayesDraws, export_hibayes, fit_with_hibayes
 from .model.design import Design, design_of
-from .model.diagnostics import Diagnostics, diagnose_parameters
-from .model.fitting import AnyFit
+from .model.diagnostics import diagnose
+from .model.fitting import Fit
 from .model.layout import Layout, Parameters
-from .model.summary import Summary, summarise
 from .model.terms import Term, sum_to_zero
 from .schema import CONTROL_FAMILY
 
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-__all__ = ["FlatFit", "fit_flat", "flat_design", "flat_parameters"]
+__all__ = ["fit_flat", "flat_design", "flat_parameters"]
 
 _OURS = {
     "diff_method": "method",
@@ -41,25 +39,7 @@ _RENAMED = {"family": {CONTROL_FAMILY: CONTROL}, "blind": {"True": "blind", "Fal
 _FLAT = "organisms, interactions and runs: HiBayES' model is flat and takes all grades for independent"
 
 
-@dataclass(frozen=True)
-class FlatFit(AnyFit):
-    """HiBayES' posterior given a frame, as `results.model.Fit` is of the hierarchical model."""
-
-    layout: Layout
-    """Of the flat design; HiBayES' own draws do not lie in its vector."""
-    parameters: Parameters
-    diagnostics: Diagnostics
-    seed: int
-    seconds: float
-    """Of HiBayES' whole run, its start and checks included."""
-
-    @cached_property
-    def summary(self) -> Summary:
-        """As of the hierarchical model, without variance shares: organisms and runs have none here."""
-        return replace(summarise(self.design, self.parameters, ranked=not self.problems), variance=())
-
-
-def fit_flat(frame: pd.DataFrame, draws: int = 2000, seed: int = 0, *, tune: int | None = None) -> FlatFit:
+def fit_flat(frame: pd.DataFrame, draws: int = 2000, seed: int = 0, *, tune: int | None = None) -> Fit:
     """Fit HiBayES' ordered-logistic model, with its own priors and sampler, in a process of its own.
 
     Grade k or less has the probability ``logistic(cut_k - eta)``, all grades independent, with
@@ -84,8 +64,8 @@ def fit_flat(frame: pd.DataFrame, draws: int = 2000, seed: int = 0, *, tune: int
         found = fit_with_hibayes(export.folder)
     layout = Layout(flat_design(design, export.factors, export.left_out))
     parameters = flat_parameters(layout.design, found)
-    diagnostics = diagnose_parameters(parameters, found.chains, divergences=found.divergences, gradients=math.nan)
-    return FlatFit(layout, parameters, diagnostics, seed, time.perf_counter() - started)
+    diagnostics = diagnose(parameters, found.chains, found.divergences, gradients=math.nan)
+    return Fit(layout, parameters, diagnostics, seed, time.perf_counter() - started, "hibayes")
 
 
 def flat_design(design: Design, factors: Sequence[str], left_out: Sequence[str]) -> Design:

@@ -24,9 +24,8 @@ from ..records.files import replaced_file
 from ..records.progress import Track, untracked
 from .frame import log_grades
 from .logs import LogRefused, damage, find_logs, read_log, reading, unfinished
-from .packed_grades import save_packed
 from .redaction import SecretFoundError, find_secret, strip_log
-from .rows import Grade, LeftOut
+from .schema import Grade, LeftOut, save_packed
 from .submission import (
     FORMAT_VERSION,
     GRADES,

@@ -10,9 +10,8 @@ from pathlib import Path
 
 from ..records.errors import MendableError
 from .logs import find_logs
-from .packed_grades import load_packed
 from .remote import fetch, is_remote
-from .rows import Grade, LeftOut
+from .schema import Grade, LeftOut, load_packed
 from .submission import GRADES, LogEntry, Submission, SubmissionRefused, file_sha256, read_submission
 
 __all__ = ["LogSource", "PackedSource", "Sources", "open_sources"]

@@ -10,7 +10,7 @@ from ..views.terminal import plain_table
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from .frame import LeftOut
+    from .schema import LeftOut
 
 __all__ = ["left_out_table"]
 

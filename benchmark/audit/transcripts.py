@@ -13,7 +13,7 @@ from ...records.errors import MendableError
 from ...records.names import TARGET_ROLE
 from ...records.progress import Track, untracked
 from ...results.logs import LogRefused, read_transcripts, reading, unfinished
-from ...results.rows import LeftOut
+from ...results.schema import LeftOut
 from ...results.sources import open_sources
 from .leaks import Hit, find_leaks, opening_server_error
 from .shown import generations, shown_texts

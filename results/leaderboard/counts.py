@@ -11,7 +11,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING
 
 from ...records.names import DEFAULT_VARIANT
-from ..schema import CONTROL_FAMILY
+from ..schema import CONTROL_FAMILY, FINDING, ORGANISM
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,9 +34,7 @@ __all__ = [
     "wilson",
 ]
 
-FINDING = ["log", "sample", "epoch"]
-_ORGANISM = ["suite", "organism"]
-_INVESTIGATION = [*_ORGANISM, "agent", "agent_model", "interactions", "framing", "blind", "hints"]
+_INVESTIGATION = [*ORGANISM, "agent", "agent_model", "interactions", "framing", "blind", "hints"]
 _SEED = re.compile(r"seed-.+")
 _DILUTION = re.compile(r"mix(\d+(?:p\d+)?)-(\d+(?:p\d+)?)")
 _BINS = 5
@@ -151,13 +149,13 @@ def tool_gap(agents: pd.DataFrame, reader: pd.DataFrame) -> Gap | None:
     Findings are averaged within an organism's variant, only variants that both worked count, and then within the
     organism.
     """
-    keys = [*_ORGANISM, "variant"]
+    keys = [*ORGANISM, "variant"]
     both = (
         agents.groupby(keys)["grade"]
         .mean()
         .to_frame("agents")
         .join(reader.groupby(keys)["grade"].mean().rename("reader"), how="inner")
-        .groupby(level=_ORGANISM)
+        .groupby(level=ORGANISM)
         .mean()
     )
     if both.empty:
@@ -172,8 +170,8 @@ def seed_consistency(findings: pd.DataFrame) -> Consistency | None:
     Findings of one variant by one investigator under the same conditions are averaged first.
     """
     is_seed = findings["variant"].map(lambda variant: bool(_SEED.fullmatch(variant)))
-    seeded = findings[is_seed].groupby(_ORGANISM).size().index
-    of_seeded = findings.set_index(_ORGANISM).index.isin(seeded)
+    seeded = findings[is_seed].groupby(ORGANISM).size().index
+    of_seeded = findings.set_index(ORGANISM).index.isin(seeded)
     kept = findings[of_seeded & (is_seed | (findings["variant"] == DEFAULT_VARIANT))]
     by_variant = kept.groupby([*_INVESTIGATION, "variant"])["grade"].mean()
     return _consistency(by_variant.groupby(level=_INVESTIGATION))
@@ -215,14 +213,14 @@ def _bin(findings: pd.DataFrame, number: int, level: float) -> ConfidenceBin:
 def dilution(findings: pd.DataFrame) -> tuple[DilutionPoint, ...]:
     """Mean grade of each method by dilution, over the organisms that have diluted variants (``mix1-4``: 4 parts)."""
     general = findings["variant"].map(_general).astype(float)
-    diluted = findings[general > 0].groupby(_ORGANISM).size().index
-    kept = findings.assign(general=general)[findings.set_index(_ORGANISM).index.isin(diluted) & general.notna()]
+    diluted = findings[general > 0].groupby(ORGANISM).size().index
+    kept = findings.assign(general=general)[findings.set_index(ORGANISM).index.isin(diluted) & general.notna()]
     return tuple(_points(kept))
 
 
 def _points(kept: pd.DataFrame) -> Iterator[DilutionPoint]:
     for _, group in kept.groupby(["method", "general"]):
-        means = group.groupby(_ORGANISM)["grade"].mean()
+        means = group.groupby(ORGANISM)["grade"].mean()
         first = group.iloc[0]
         yield DilutionPoint(str(first["method"]), float(first["general"]), float(means.mean()), len(means), len(group))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ...records.errors import MendableError, MissingError
 from ...records.progress import Track, ticking
-from ..hibayes_model import FlatFit, fit_flat
+from ..hibayes_model import fit_flat
 from ..model import Fit, Stability, fit, leave_one_organism_out
 from ..model.design import GRADES
 from ..model.layout import Parameters
@@ -64,11 +64,11 @@ class ModelRun:
     cells: int
 
     @classmethod
-    def of(cls, fitted: Fit | FlatFit) -> ModelRun:
+    def of(cls, fitted: Fit) -> ModelRun:
         """The figures of a fit."""
         found = fitted.diagnostics
         return cls(
-            engine="hibayes" if isinstance(fitted, FlatFit) else "diffbench",
+            engine=fitted.engine,
             draws=found.draws,
             seed=fitted.seed,
             seconds=fitted.seconds,
@@ -77,7 +77,7 @@ class ModelRun:
             ess_tail=found.ess_tail,
             divergences=found.divergences,
             problems=fitted.problems,
-            omitted=fitted.omitted,
+            omitted=fitted.design.omitted,
             grades=fitted.design.grades,
             runs=fitted.design.runs,
             cells=fitted.design.cells,
@@ -93,7 +93,7 @@ class ModelRun:
 class FitOutcome:
     """A fit with the order's stability, or why there is none."""
 
-    fit: Fit | FlatFit | None = None
+    fit: Fit | None = None
     stability: Stability | None = None
     notes: tuple[str, ...] = ()
 
@@ -120,7 +120,7 @@ def run_model(
     except _NO_FIT as error:
         # Grades of any shape come from logs: what the model refuses still has its means.
         return FitOutcome(notes=(f"The model could not be fitted: {error}",))
-    if isinstance(found, FlatFit):
+    if found.engine == "hibayes":
         return FitOutcome(found, notes=(*again, *_FLAT_NOTES))
     expected = _REFIT * found.seconds * len(found.design.factors["organism"].levels)
     if loo is None and expected > _PATIENCE:
@@ -133,8 +133,8 @@ def run_model(
 
 
 def _fit(
-    frame: pd.DataFrame, draws: int, seed: int, track: Track, fitter: Callable[..., Fit | FlatFit]
-) -> tuple[Fit | FlatFit, tuple[str, ...]]:
+    frame: pd.DataFrame, draws: int, seed: int, track: Track, fitter: Callable[..., Fit]
+) -> tuple[Fit, tuple[str, ...]]:
     """Fit, and where the draws cannot be trusted once more with more of them and longer tuning; why, as notes."""
     with ticking(track, 1, f"Fitting the model to {len(frame)} grades") as tick:
         found = fitter(frame, draws=draws, seed=seed)
@@ -161,7 +161,7 @@ def _with_stability(found: Fit, frame: pd.DataFrame, track: Track, cores: int) -
         return FitOutcome(found, notes=(f"Leave-one-organism-out could not be computed: {error}",))
 
 
-def fitted_shares(found: Fit | FlatFit) -> dict[str, tuple[float, ...]]:
+def fitted_shares(found: Fit) -> dict[str, tuple[float, ...]]:
     """By method, the shares of grades 1..5 that the model expects of the very findings and judges of the frame.
 
     The mean over 100 draws; the run effect is integrated out (15 Gauss-Hermite nodes).
@@ -195,7 +195,7 @@ def _thinned(parameters: Parameters) -> Parameters:
     )
 
 
-def _grades_by_cell_and_judge(found: Fit | FlatFit) -> np.ndarray:
+def _grades_by_cell_and_judge(found: Fit) -> np.ndarray:
     """Numbers of grades, ``[cells, judges]``."""
     design = found.design
     lengths = np.diff(design.pattern_start)

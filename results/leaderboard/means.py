@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...records.errors import MendableError
 from ...records.names import BLACKBOX, EVIDENCE_READER, is_keyless, unqualified
-from ..schema import CONTROL_FAMILY, check_frame
+from ..schema import CONTROL_FAMILY, FINDING, ORGANISM, grades_in
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +22,6 @@ BASELINE_NOTE = (
 )
 
 _ROW = ["method", "agent", "agent_model"]
-_ORGANISM = ["suite", "organism"]
-_ATTEMPT = ["log", "sample", "epoch"]
 
 
 @dataclass(frozen=True)
@@ -106,9 +104,7 @@ def simple_means(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, leve
         raise MendableError(f"level is {level}; it must lie between 0 and 1, e.g. 0.9")
     if resamples < 1:
         raise MendableError(f"resamples is {resamples}; it must be at least 1, e.g. 2000")
-    frame = check_frame(frame)
-    if frame.empty:
-        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
+    frame = grades_in(frame)
     rows = [_row(group, resamples, seed, level) for _, group in frame.groupby(_ROW, sort=True)]
     ranked = tuple(sorted(rows, key=lambda row: -row.grade))
     return SimpleMeans(ranked, level, resamples, seed, _notes(ranked, level, resamples, seed))
@@ -117,8 +113,8 @@ def simple_means(frame: pd.DataFrame, resamples: int = 2000, seed: int = 0, leve
 def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> MeansRow:
     first = group.iloc[0]
     grades = _by_organism(group, "grade")
-    control = group.groupby(_ORGANISM)["family"].first() == CONTROL_FAMILY
-    attempts = group.drop_duplicates(_ATTEMPT)
+    control = group.groupby(ORGANISM)["family"].first() == CONTROL_FAMILY
+    attempts = group.drop_duplicates(FINDING)
     low, high = _interval(grades.to_numpy(), resamples, seed, level)
     return MeansRow(
         method=first["method"],
@@ -147,7 +143,7 @@ def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> MeansR
 
 def _by_organism(group: pd.DataFrame, column: str) -> pd.Series:
     """Mean over organisms' cases of the cases' means, indexed by suite and organism."""
-    return group.groupby([*_ORGANISM, "sample"])[column].mean().groupby(level=_ORGANISM).mean()
+    return group.groupby([*ORGANISM, "sample"])[column].mean().groupby(level=ORGANISM).mean()
 
 
 def _interval(grades: np.ndarray, resamples: int, seed: int, level: float) -> tuple[float, float]:

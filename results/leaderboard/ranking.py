@@ -11,7 +11,7 @@ from ...records.progress import Track, untracked
 from ..agreement import Agreement, agreement
 from ..model import Stability, Summary
 from ..model.summary import LEVEL, Estimate, MethodSummary
-from ..schema import CONTROL_FAMILY, check_frame
+from ..schema import CONTROL_FAMILY, FINDING, ORGANISM, check_frame
 from .counts import (
     ConfidenceBin,
     Consistency,
@@ -34,7 +34,7 @@ from .means import BASELINE_NOTE, MeansRow, SimpleMeans, baselines_of, simple_me
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..rows import LeftOut
+    from ..schema import LeftOut
 
 __all__ = ["Leaderboard", "LeaderboardRow", "Observed", "contenders", "leaderboard"]
 
@@ -216,7 +216,7 @@ def _rows(
 
 def _row(own: pd.DataFrame, reader: pd.DataFrame, means: MeansRow, modelled: MethodSummary | None) -> LeaderboardRow:
     unknown = Estimate.unknown()
-    readers_own = not reader.empty and len(own.merge(reader, on=["log", "sample", "epoch"])) > 0
+    readers_own = not reader.empty and len(own.merge(reader, on=FINDING)) > 0
     return LeaderboardRow(
         method=means.method,
         baselines=_baselines(own),
@@ -251,7 +251,7 @@ def _baselines(findings: pd.DataFrame) -> tuple[str, ...]:
 def _observed(findings: pd.DataFrame) -> tuple[Observed, ...]:
     cells = []
     for (method, family), group in findings.groupby(["method", "family"]):
-        organisms = group.groupby(["suite", "organism"])["grade"].mean()
+        organisms = group.groupby(ORGANISM)["grade"].mean()
         cells.append(Observed(str(method), str(family), float(organisms.mean()), len(organisms)))
     return tuple(cells)
 
@@ -273,7 +273,7 @@ def _notes(rows: tuple[LeaderboardRow, ...], run: ModelRun | None, fitted: bool,
         )
     if len(rows) == 1:
         notes.append(f"{rows[0].method} is the only method: there is nothing to rank it against.")
-    organisms = findings.drop_duplicates(["suite", "organism"])
+    organisms = findings.drop_duplicates(ORGANISM)
     if len(organisms) == 1:
         notes.append("One organism only: nothing says how grades would differ on another one.")
     if findings["grades"].sum() and findings["grade"].nunique() == 1:

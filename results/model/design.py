@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...records.errors import MendableError
-from ..schema import check_frame
+from ..schema import FINDING, grades_in
 from .terms import Factor, Floats, Ints, Term, identifiable, interaction_basis
 
 if TYPE_CHECKING:
@@ -67,9 +67,7 @@ def design_of(frame: pd.DataFrame) -> Design:
     Raises:
         MendableError: For a frame that is empty or no grades frame, and for an organism in two families.
     """
-    frame = check_frame(frame)
-    if frame.empty:
-        raise MendableError("the grades frame is empty; make one with grades_frame(logs)")
+    frame = grades_in(frame)
     factors, organism_family = _factors(frame)
     names = [*_CELL_FACTORS, "organism"]
     cells, cell = np.unique(np.column_stack([factors[name].codes for name in names]), axis=0, return_inverse=True)
@@ -112,7 +110,7 @@ class _Runs:
 
     @classmethod
     def of(cls, frame: pd.DataFrame, cell: Ints, codes: Ints) -> _Runs:
-        run = frame.groupby(["log", "sample", "epoch"], sort=False).ngroup().to_numpy()
+        run = frame.groupby(FINDING, sort=False).ngroup().to_numpy()
         order = np.lexsort((codes, run, cell))
         cell, run, codes = cell[order], run[order], codes[order]
         starts = np.flatnonzero(np.r_[True, (np.diff(run) != 0) | (np.diff(cell) != 0)])

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .layout import Layout, Parameters
-from .sampler import Draws
+from .layout import Parameters
 from .terms import Floats
 
-__all__ = ["Diagnostics", "diagnose", "diagnose_parameters", "effective_sizes", "r_hat"]
+__all__ = ["Diagnostics", "diagnose", "effective_sizes", "r_hat"]
 
 MOST_R_HAT = 1.02
 LEAST_ESS = 400
@@ -54,15 +53,11 @@ class Diagnostics:
         return tuple(found)
 
 
-def diagnose(layout: Layout, draws: Draws) -> Diagnostics:
-    """Diagnostics of the draws; with too few or constant ones R-hat is NaN, which counts as a problem."""
-    return diagnose_parameters(
-        layout.parameters(draws.pooled), len(draws.vectors), divergences=draws.divergences, gradients=draws.steps
-    )
+def diagnose(parameters: Parameters, chains: int, divergences: int, gradients: float) -> Diagnostics:
+    """Diagnostics of draws whose chains, equally long, lie behind each other.
 
-
-def diagnose_parameters(parameters: Parameters, chains: int, *, divergences: int, gradients: float) -> Diagnostics:
-    """Diagnostics of draws whose chains, equally long, lie behind each other."""
+    With too few or constant draws R-hat is NaN, which counts as a problem.
+    """
     named = parameters.flat()
     values = np.column_stack(list(named.values())).reshape(chains, -1, len(named))
     organisms = np.array([name.startswith(tuple(f"{term}[" for term in _NUISANCE)) for name in named])

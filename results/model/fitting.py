@@ -3,31 +3,38 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ...records.errors import MendableError
 from .design import Design, design_of
 from .diagnostics import Diagnostics, diagnose
 from .layout import Layout, Parameters
-from .sampler import Draws, sample
+from .sampler import sample
+from .summary import Summary, summarise
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from .summary import Summary
-
-__all__ = ["AnyFit", "Fit", "fit"]
+__all__ = ["Fit", "fit"]
 
 CHAINS = 4
 
 
-class AnyFit:
-    """What a fit says of its layout and diagnostics, whichever engine made it."""
+@dataclass(frozen=True)
+class Fit:
+    """The posterior given a frame, what was left out of the model, and whether its draws can be trusted."""
 
     layout: Layout
+    parameters: Parameters
+    """Effects, sds and cutpoints of all draws."""
     diagnostics: Diagnostics
+    seed: int
+    seconds: float
+    """Of design, sampling and diagnostics; of HiBayES' whole run, its start and checks included."""
+    engine: Literal["diffbench", "hibayes"] = "diffbench"
+    """What fitted it. HiBayES' own draws do not lie in the layout's vector."""
 
     @property
     def design(self) -> Design:
@@ -35,38 +42,18 @@ class AnyFit:
         return self.layout.design
 
     @property
-    def omitted(self) -> tuple[str, ...]:
-        """Sentences: what is not in the model, and why."""
-        return self.design.omitted
-
-    @property
     def problems(self) -> tuple[str, ...]:
         """Sentences: why the draws cannot be trusted; empty when they can."""
         return self.diagnostics.problems
 
-
-@dataclass(frozen=True)
-class Fit(AnyFit):
-    """The posterior given a frame, what was left out of the model, and whether its draws can be trusted."""
-
-    layout: Layout
-    draws: Draws
-    diagnostics: Diagnostics
-    seed: int
-    seconds: float
-    """Of design, sampling and diagnostics."""
-
-    @cached_property
-    def parameters(self) -> Parameters:
-        """Effects, sds and cutpoints of all draws."""
-        return self.layout.parameters(self.draws.pooled)
-
     @cached_property
     def summary(self) -> Summary:
-        """What the posterior says of methods, families, judges and conditions; no ranks where there are problems."""
-        from .summary import summarise
+        """What the posterior says of methods, families, judges and conditions; no ranks where there are problems.
 
-        return summarise(self.design, self.parameters, ranked=not self.problems)
+        Of HiBayES' flat model without variance shares: organisms and runs have none there.
+        """
+        found = summarise(self.design, self.parameters, ranked=not self.problems)
+        return found if self.engine == "diffbench" else replace(found, variance=())
 
 
 def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | None = None, cores: int = 2) -> Fit:
@@ -97,5 +84,6 @@ def fit(frame: pd.DataFrame, draws: int = 1000, seed: int = 0, *, tune: int | No
     started = time.perf_counter()
     layout = Layout(design_of(frame))
     sampled = sample(layout, tune=200 if tune is None else tune, draws=draws, chains=CHAINS, seed=seed, cores=cores)
-    diagnostics = diagnose(layout, sampled)
-    return Fit(layout, sampled, diagnostics, seed, time.perf_counter() - started)
+    parameters = layout.parameters(sampled.pooled)
+    diagnostics = diagnose(parameters, CHAINS, sampled.divergences, sampled.steps)
+    return Fit(layout, parameters, diagnostics, seed, time.perf_counter() - started)

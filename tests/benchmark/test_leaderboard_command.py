@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from diffbench.benchmark.cli.main import main
-from diffbench.results.frame import load_frame
 from diffbench.results.leaderboard import engines
+from diffbench.results.schema import load_frame
 from inspect_ai.log import EvalConfig, EvalDataset, EvalLog, EvalSample, EvalSpec, EvalStats, write_eval_log
 from inspect_ai.scorer import Score
 from prior_fits import prior_fit

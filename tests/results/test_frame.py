@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from diffbench.results.frame import COLUMNS, grades_frame
+from diffbench.results.frame import grades_frame
+from diffbench.results.schema import COLUMNS
 from hand_logs import hand_log, hand_sample
 from inspect_ai.log import read_eval_log, write_eval_log
 

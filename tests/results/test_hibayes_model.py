@@ -16,7 +16,7 @@ from diffbench.results import hibayes_model
 from diffbench.results.hibayes import HibayesDraws, hibayes_command
 from diffbench.results.hibayes_model import fit_flat
 from diffbench.results.leaderboard.ranking import leaderboard
-from diffbench.results.model import design_of
+from diffbench.results.model import Fit, design_of
 from diffbench.results.model.layout import Parameters
 from diffbench.results.schema import check_frame
 from scipy import integrate, stats
@@ -75,12 +75,12 @@ def found() -> HibayesDraws:
 
 
 @pytest.fixture
-def fitted(grades: pd.DataFrame, found: HibayesDraws, monkeypatch: pytest.MonkeyPatch) -> hibayes_model.FlatFit:
+def fitted(grades: pd.DataFrame, found: HibayesDraws, monkeypatch: pytest.MonkeyPatch) -> Fit:
     monkeypatch.setattr(hibayes_model, "fit_with_hibayes", lambda folder: found)
     return fit_flat(grades, draws=200, seed=3)
 
 
-def test_draws_come_under_our_names(fitted: hibayes_model.FlatFit, found: HibayesDraws, grades: pd.DataFrame) -> None:
+def test_draws_come_under_our_names(fitted: Fit, found: HibayesDraws, grades: pd.DataFrame) -> None:
     effects = fitted.parameters.effects
     assert sorted(effects) == ["blind", "family", "judge", "method"]
     assert fitted.design.factors["family"].levels == ("null", "sdf", "taboo")
@@ -90,11 +90,11 @@ def test_draws_come_under_our_names(fitted: hibayes_model.FlatFit, found: Hibaye
     assert fitted.parameters.cutpoints == pytest.approx(found.cutpoints - found.intercept[:, None])
     assert (fitted.diagnostics.draws, fitted.diagnostics.divergences) == (800, 1)
     assert fitted.diagnostics.ess_bulk > 400
-    assert any(said.startswith("agent: one level only") for said in fitted.omitted)
-    assert any("independent" in said for said in fitted.omitted)
+    assert any(said.startswith("agent: one level only") for said in fitted.design.omitted)
+    assert any("independent" in said for said in fitted.design.omitted)
 
 
-def test_expected_grades_follow_from_effects_and_cutpoints(fitted: hibayes_model.FlatFit, found: HibayesDraws) -> None:
+def test_expected_grades_follow_from_effects_and_cutpoints(fitted: Fit, found: HibayesDraws) -> None:
     """By hand: the mean over families of 1 + sum_k P(grade > k), other effects at their average of zero."""
     method, family = found.effects["diff_method"]["adl"], found.effects["organism_type"].to_numpy()
     eta = found.intercept[:, None] + method.to_numpy()[:, None] + family

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.records.progress import Track
-from diffbench.results.frame import LeftOut
 from diffbench.results.leaderboard import engines
 from diffbench.results.leaderboard.counts import (
     confidence_bins,
@@ -31,10 +30,11 @@ from diffbench.results.leaderboard.sections import sections
 from diffbench.results.leaderboard.text import leaderboard_markdown, leaderboard_table
 from diffbench.results.model import Fit, Stability, design_of
 from diffbench.results.model.checks import WithoutOrganism
-from diffbench.results.model.simulation import Size, simulate
+from diffbench.results.schema import LeftOut
 from diffbench.views.panels import Table
 from prior_fits import prior_fit
 from rich.console import Console
+from simulation import Size, simulate
 
 LEFT_OUT = (LeftOut("b.eval", None, "unreadable or truncated: BadZipFile"),)
 

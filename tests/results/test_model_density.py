@@ -12,9 +12,9 @@ from diffbench.results.model.arrays import NodeArrays, checked, density_arrays, 
 from diffbench.results.model.design import GRADES, Design, design_of
 from diffbench.results.model.layout import Layout
 from diffbench.results.model.sampler import compiled_density
-from diffbench.results.model.simulation import Size, simulate
 from plain_density import cell_log_likelihood, plain_log_density
 from scipy import integrate, linalg, stats
+from simulation import Size, simulate
 
 SIZE = Size(methods=3, families=2, organisms=4, investigators=2, judges=2, runs=2)
 

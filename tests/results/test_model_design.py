@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.results.model.design import GRADES, Design, design_of
-from diffbench.results.model.simulation import Size, simulate
 from diffbench.results.model.terms import sum_to_zero
+from simulation import Size, simulate
 
 SMALL = Size(methods=3, families=2, organisms=4, investigators=2, judges=2, runs=3)
 

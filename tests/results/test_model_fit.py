@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from diffbench.results.model import Fit, fit, leave_one_organism_out, prior_predictive
-from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import expected_grades
 from plain_density import cell_log_likelihood
+from simulation import Size, Truth, simulate
 
 pytest.importorskip("nutpie")
 
@@ -60,9 +60,9 @@ def test_known_effects_are_recovered(fitted: Fit, grades: tuple[pd.DataFrame, Tr
 
 
 def test_a_seed_gives_the_same_draws(few: pd.DataFrame) -> None:
-    first, second = (fit(few, draws=50, tune=50, seed=5, cores=cores).draws.vectors for cores in (1, 2))
-    assert np.array_equal(first, second)
-    assert not np.array_equal(first[0], first[1])
+    first, second = (fit(few, draws=50, tune=50, seed=5, cores=cores).parameters.flat() for cores in (1, 2))
+    assert all(np.array_equal(draws, second[name]) for name, draws in first.items())
+    assert not any(np.array_equal(draws[:50], draws[50:100]) for draws in first.values())
 
 
 def test_without_enough_draws_ranking_is_refused(few: pd.DataFrame) -> None:
@@ -109,7 +109,7 @@ def test_little_data_gives_wide_intervals_and_says_what_is_left_out(
     few: pd.DataFrame, keep: str, left_out: list[str]
 ) -> None:
     found = fit(few.query(keep), draws=100, tune=200)
-    assert {name for name in left_out if any(s.startswith(f"{name} is left out") for s in found.omitted)} == set(
+    assert {name for name in left_out if any(s.startswith(f"{name} is left out") for s in found.design.omitted)} == set(
         left_out
     )
     for row in found.summary.methods:

@@ -11,9 +11,9 @@ import pytest
 from diffbench.results.model.design import Design, design_of
 from diffbench.results.model.diagnostics import Diagnostics, effective_sizes, r_hat
 from diffbench.results.model.layout import Layout, Parameters
-from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import Summary, summarise
 from scipy import stats
+from simulation import Size, Truth, simulate
 
 SIZE = Size(methods=3, families=2, organisms=4, investigators=2, judges=2, runs=2)
 SPREAD = {"method x family": 0.3, "method x investigator": 0.2, "organism": 0.7, "method x organism": 0.4, "run": 0.8}

@@ -8,7 +8,7 @@ from diffbench.results.model import whitening
 from diffbench.results.model.design import design_of
 from diffbench.results.model.layout import Layout
 from diffbench.results.model.sampler import compiled_density, sample
-from diffbench.results.model.simulation import Size, simulate
+from simulation import Size, simulate
 
 pytest.importorskip("nutpie")
 

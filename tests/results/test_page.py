@@ -9,11 +9,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from diffbench.results.frame import LeftOut
 from diffbench.results.leaderboard import engines
 from diffbench.results.leaderboard.page import leaderboard_page
 from diffbench.results.leaderboard.ranking import Leaderboard, leaderboard
 from diffbench.results.leaderboard.sections import sections
+from diffbench.results.schema import LeftOut
 from diffbench.views.html import page_html
 from diffbench.views.text import printable
 from prior_fits import prior_fit

@@ -17,10 +17,10 @@ from diffbench.records.progress import Countable
 from diffbench.results.model import fit
 from diffbench.results.model.planning import PlannedStudy, finding_information, plan, posterior_effect, smallest
 from diffbench.results.model.scenario import Scenario, assumed_scenario, fitted_scenario
-from diffbench.results.model.simulation import Size, Truth, simulate
 from diffbench.results.model.summary import expected_grades
 from hand_logs import hand_log, hand_sample
 from prior_fits import prior_fit
+from simulation import Size, Truth, simulate
 
 pytest.importorskip("scipy")
 

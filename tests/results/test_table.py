@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 
-from diffbench.results.frame import LeftOut
+from diffbench.results.schema import LeftOut
 from diffbench.results.table import left_out_table
 from rich.console import Console
 

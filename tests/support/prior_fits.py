@@ -8,7 +8,6 @@ import pandas as pd
 from diffbench.results.model import Fit, design_of
 from diffbench.results.model.diagnostics import diagnose
 from diffbench.results.model.layout import Layout
-from diffbench.results.model.sampler import Draws
 
 __all__ = ["prior_fit"]
 
@@ -16,5 +15,5 @@ __all__ = ["prior_fit"]
 def prior_fit(frame: pd.DataFrame, draws: int = 500, seed: int = 0, **options: Any) -> Fit:
     """In place of `results.model.fit`: independent draws of the prior, which pass all diagnostics at once."""
     layout = Layout(design_of(frame))
-    sampled = Draws(layout.prior(4 * draws, seed).reshape(4, draws, -1), 0, 1.0)
-    return Fit(layout, sampled, diagnose(layout, sampled), seed, 0.1)
+    parameters = layout.parameters(layout.prior(4 * draws, seed))
+    return Fit(layout, parameters, diagnose(parameters, 4, divergences=0, gradients=1.0), seed, 0.1)

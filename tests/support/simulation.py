@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-
-from ...records.names import DEFAULT_VARIANT, NO_HINTS
-from ..schema import COLUMNS
-from .terms import Floats
+from diffbench.records.names import DEFAULT_VARIANT, NO_HINTS
+from diffbench.results.model.terms import Floats
+from diffbench.results.schema import COLUMNS
 
 if TYPE_CHECKING:
     import pandas as pd
