@@ -19,7 +19,7 @@ from ..records.errors import MendableError, unknown_name
 from ..records.finding import Finding, Verdict
 from ..records.grades import Grade, JudgeGrade
 from .calibration_answers import AnswerFile
-from .judge import grade_once, judge_prompt
+from .judge import ask_judge, judge_prompt
 from .rubric import GRADES, rubric_of
 
 __all__ = [
@@ -224,7 +224,7 @@ async def grade_entries(
         prompt = prompts[rubric, entry.id]
         given = kept.find(prompt, repeat) if kept else None
         if given is None:
-            given = await grade_once(judge, prompt, repeat)
+            given = await ask_judge(judge, prompt, repeat)
             if kept:
                 kept.keep(prompt, given)
         answers[place] = Answer(rubric, entry, given)

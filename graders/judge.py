@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from string import Template
@@ -30,15 +29,7 @@ from ..tools.fence import fence_tag
 from ..tools.json_objects import json_objects
 from .rubric import rubric_of
 
-__all__ = [
-    "JudgeVerdict",
-    "Judgement",
-    "ask_judge",
-    "grade_once",
-    "judge_prompt",
-    "parse_verdict",
-    "prompt_hashes",
-]
+__all__ = ["JudgeVerdict", "ask_judge", "judge_prompt", "parse_verdict", "prompt_hashes"]
 
 _BAD_REQUEST = (400, 422)
 _PROMPTS = Path(__file__).parent / "prompts"
@@ -51,14 +42,6 @@ class JudgeVerdict(Frozen):
     """Why this grade: what is right, what is missing."""
     grade: Grade
     """1..5 under the rubric; a whole number, not a text."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """The outcome of asking a judge: a verdict or the reason why there is none."""
-
-    verdict: JudgeVerdict | None
-    error: str | None = None
 
 
 def judge_prompt(
@@ -122,8 +105,8 @@ def parse_verdict(reply: str) -> JudgeVerdict:
     return verdict
 
 
-async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
-    """Ask a judge for a verdict; when its reply cannot be read, say why and ask once more.
+async def ask_judge(judge: Model, prompt: str, repeat: int) -> JudgeGrade:
+    """Ask a judge for a verdict; when its reply cannot be read, say why and ask once more. The repeat is the seed.
 
     The verdict's schema goes with the request (structured output, where the provider has it); a model that answers
     with HTTP 400 or 422 is asked again without it. The reply is checked in any case.
@@ -136,25 +119,18 @@ async def ask_judge(judge: Model, prompt: str, *, seed: int) -> Judgement:
     error = ""
     for attempt in ("first", "repair"):
         try:
-            output = await _generate(judge, messages, seed)
+            output = await _generate(judge, messages, repeat)
         except ModelRefusalError as refusal:
-            return Judgement(None, f"{attempt} reply: {refusal}")
+            error = f"{attempt} reply: {refusal}"
+            break
         try:
-            return Judgement(parse_verdict(output.completion))
+            verdict = parse_verdict(output.completion)
+            return JudgeGrade(judge=str(judge), repeat=repeat, grade=verdict.grade, reasoning=verdict.reasoning)
         except ValueError as problem:
             error = f"{attempt} reply: {problem}"
             repair = ChatMessageUser(content=_template("repair").substitute(error=problem))
             messages = [*messages, *(choice.message for choice in output.choices[:1]), repair]
-    return Judgement(None, error)
-
-
-async def grade_once(judge: Model, prompt: str, repeat: int) -> JudgeGrade:
-    """One judge asked once, as an entry of the metadata; the repeat is the seed."""
-    judgement = await ask_judge(judge, prompt, seed=repeat)
-    verdict = judgement.verdict
-    if verdict is None:
-        return JudgeGrade(judge=str(judge), repeat=repeat, grade=None, reasoning="", error=judgement.error)
-    return JudgeGrade(judge=str(judge), repeat=repeat, grade=verdict.grade, reasoning=verdict.reasoning)
+    return JudgeGrade(judge=str(judge), repeat=repeat, grade=None, error=error)
 
 
 async def _generate(judge: Model, messages: list[ChatMessage], seed: int) -> ModelOutput:

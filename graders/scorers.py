@@ -30,7 +30,7 @@ from ..records.grades import GradeMetadata, JudgeGrade
 from ..records.names import GRADER_ROLE, KEYLESS_GRADER
 from ..tools.case import case_of
 from ..tools.finding import finding_of, source_of
-from .judge import grade_once, judge_prompt, prompt_hashes
+from .judge import ask_judge, judge_prompt, prompt_hashes
 from .key_facts import match_fact, recall
 
 __all__ = ["CRASHED_GRADE", "by_method", "fact_recall", "false_alarm", "rubric_grade"]
@@ -96,7 +96,7 @@ def rubric_grade(judges: str | list[str] | None = None, repeats: int = 1) -> Sco
         else:
             case = case_of(state)
             prompt = judge_prompt(spec, finding, base_label=case.base_label, finetuned_label=case.finetuned_label)
-            grades = await collect(*(grade_once(judge, prompt, repeat) for judge, repeat in asked))
+            grades = await collect(*(ask_judge(judge, prompt, repeat) for judge, repeat in asked))
         missing = "" if finding else f"{_missing(state)}, which counts as grade {CRASHED_GRADE}"
         about = _about(state, spec, finding).model_copy(update={"grades": tuple(grades)})
         return _graded(grades, about, finding, missing)

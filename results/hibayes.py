@@ -24,15 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
 
-__all__ = [
-    "HibayesExport",
-    "HibayesDraws",
-    "export_hibayes",
-    "fit_with_hibayes",
-    "hibayes_command",
-    "hibayes_rows",
-    "read_hibayes_fit",
-]
+__all__ = ["HibayesDraws", "export_hibayes", "fit_with_hibayes", "hibayes_command", "hibayes_rows", "read_hibayes_fit"]
 
 COMMAND = "hibayes-full"
 INSTALL = "pip install git+https://github.com/UKGovernmentBEIS/hibayes"

@@ -16,17 +16,7 @@ from ..records.progress import Track, ticking, untracked
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog, EvalSample
 
-__all__ = [
-    "TASKS",
-    "LogRefused",
-    "age",
-    "damage",
-    "find_logs",
-    "read_log",
-    "read_transcripts",
-    "reading",
-    "unfinished",
-]
+__all__ = ["TASKS", "LogRefused", "age", "damage", "find_logs", "read_log", "read_transcripts", "reading", "unfinished"]
 
 TASKS = ("diffing", "diffbench/diffing")
 """Names of the task: run from its file, and run from the installed package."""

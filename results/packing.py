@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from ..organisms.suites import Organism, find_organism, load_suite
 from ..records.case import CaseMetadata
 from ..records.errors import MendableError
-from ..records.files import replaced_file
+from ..records.files import file_sha256, replaced_file
 from ..records.progress import Track, untracked
 from .frame import log_grades
 from .logs import LogRefused, damage, find_logs, read_log, reading, unfinished
@@ -33,9 +33,7 @@ from .submission import (
     ArtifactUse,
     LogEntry,
     Member,
-    Note,
     SubmissionManifest,
-    file_sha256,
 )
 
 if TYPE_CHECKING:
@@ -55,8 +53,6 @@ class _Packed:
     grades: tuple[Grade, ...]
     left_out: tuple[LeftOut, ...]
     artifacts: frozenset[tuple[str, str, str]]
-    organisms: frozenset[tuple[str, str]]
-    """Suite and organism id of the graded cases."""
 
 
 def write_submission(
@@ -167,7 +163,6 @@ def _names(files: list[Path]) -> list[str]:
 def _describe(
     file: Path, name: str, log: EvalLog, grades: tuple[Grade, ...], left_out: list[LeftOut], stripped: tuple[str, ...]
 ) -> _Packed:
-    cases = list(_cases(log))
     entry = LogEntry(
         name=name,
         sha256=file_sha256(file),
@@ -184,12 +179,11 @@ def _describe(
     )
     artifacts = frozenset(
         (case.organism_id, method, key)
-        for case in cases
+        for case in _cases(log)
         if case.artifact_key
         for method, key in _artifacts_of(case.method, case.artifact_key)
     )
-    organisms = frozenset((grade.row["suite"], grade.row["organism"]) for grade in grades)
-    return _Packed(entry, grades, tuple(left_out), artifacts, organisms)
+    return _Packed(entry, grades, tuple(left_out), artifacts)
 
 
 def _cases(log: EvalLog) -> Iterator[CaseMetadata]:
@@ -209,8 +203,8 @@ def _manifest(
     packed: list[_Packed], folder: Path, name: str, contact: str | None, grades_only: bool
 ) -> SubmissionManifest:
     files = [GRADES] if grades_only else [f"logs/{log.entry.name}" for log in packed]
-    notes = [Note(log=n.log, sample=n.sample, reason=n.reason) for log in packed for n in dict.fromkeys(log.left_out)]
-    organisms = sorted({pair for log in packed for pair in log.organisms})
+    notes = [note for log in packed for note in dict.fromkeys(log.left_out)]
+    organisms = sorted({(grade.row["suite"], grade.row["organism"]) for log in packed for grade in log.grades})
     return SubmissionManifest(
         format_version=FORMAT_VERSION,
         name=name,

@@ -6,7 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, cast, get_args, get_type_hints
+from typing import TYPE_CHECKING, ClassVar, TypedDict, cast, get_args, get_type_hints
+
+from pydantic import ConfigDict
 
 from ..records.errors import MendableError, MissingError
 from ..records.finding import Verdict
@@ -117,6 +119,8 @@ class Grade:
 @dataclass(frozen=True)
 class LeftOut:
     """Something that was read and is not, or not wholly, in the frame."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     log: str
     sample: str | None

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from ..records.errors import MendableError
+from ..records.errors import MendableError, MissingError
+from ..records.files import file_sha256
 from .logs import find_logs
-from .remote import fetch, is_remote
 from .schema import Grade, LeftOut, load_packed
-from .submission import GRADES, LogEntry, Submission, SubmissionRefused, file_sha256, read_submission
+from .submission import GRADES, LogEntry, Submission, SubmissionRefused, read_submission
 
 __all__ = ["LogSource", "PackedSource", "Sources", "open_sources"]
 
@@ -44,6 +45,16 @@ class Sources:
     left_out: tuple[LeftOut, ...]
 
 
+@dataclass(frozen=True)
+class _RemoteFile:
+    """A file that was copied."""
+
+    url: str
+    copy: Path
+    modified: float
+    """Seconds since 1970, as the other side tells it; 0 where it does not."""
+
+
 @contextmanager
 def open_sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Sources]:
     """Find logs and submissions; those elsewhere are copied, and logs in submissions unpacked, while the context lasts.
@@ -71,7 +82,9 @@ def open_sources(paths: str | Path | Iterable[str | Path]) -> Iterator[Sources]:
                 submission.extract(folder)
                 if submission.manifest.kind == "grades":
                     packed += _packed(shown, wanted, folder)
-                    left_out += _notes(shown, submission, wanted)
+                    kept = {log.name for log in wanted}
+                    notes = [note for note in submission.manifest.notes if note.log in kept]
+                    left_out += [replace(note, log=f"{shown}/logs/{note.log}") for note in notes]
                 else:
                     logs += [LogSource(str(folder / "logs" / e.name), _name(shown, e), e.modified) for e in wanted]
             except SubmissionRefused as refused:
@@ -84,10 +97,10 @@ def _find(paths: str | Path | Iterable[str | Path], folder: Path) -> tuple[list[
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
         find_logs([])
-    urls = dict.fromkeys(str(path) for path in given if is_remote(path))
-    remote = [file for i, url in enumerate(urls) for file in fetch(url, folder / str(i))]
+    urls = dict.fromkeys(str(path) for path in given if _is_remote(path))
+    remote = [file for i, url in enumerate(urls) for file in _fetch(url, folder / str(i))]
     copies = {file.url: file for file in remote}.values()
-    files, archives = _local([Path(str(path).removeprefix("file://")) for path in given if not is_remote(path)])
+    files, archives = _local([Path(str(path).removeprefix("file://")) for path in given if not _is_remote(path)])
     logs = [LogSource(file, file, Path(file).stat().st_mtime) for file in files]
     logs += [LogSource(str(file.copy), file.url, file.modified) for file in copies if file.copy.suffix != ".zip"]
     called = {archive: str(archive) for archive in archives}
@@ -151,14 +164,59 @@ def _packed(shown: str, logs: list[LogEntry], folder: Path) -> list[PackedSource
     return packed
 
 
-def _notes(shown: str, submission: Submission, logs: list[LogEntry]) -> list[LeftOut]:
-    names = {log.name for log in logs}
-    return [
-        LeftOut(f"{shown}/logs/{note.log}", note.sample, note.reason)
-        for note in submission.manifest.notes
-        if note.log in names
-    ]
-
-
 def _name(shown: str, log: LogEntry) -> str:
     return f"{shown}/logs/{log.name}"
+
+
+def _is_remote(path: str | Path) -> bool:
+    """Whether it is the URL of another place than this machine's files."""
+    return isinstance(path, str) and bool(re.match(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]+://", path))
+
+
+def _fetch(url: str, folder: Path) -> list[_RemoteFile]:
+    """Copy what is at ``url`` into ``folder``: the file, or the logs and zip files below it.
+
+    Every place is read that Inspect reads logs from; fsspec's packages for the protocols do it.
+
+    Raises:
+        MissingError: When nothing is there.
+        MendableError: When it is a folder without logs and zip files, when the protocol is unknown or its package is
+            not installed, or when the other side refuses.
+    """
+    from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped,unused-ignore]
+
+    try:
+        return _copied(url, folder)
+    except FileNotFoundError:
+        raise
+    except (ImportError, OSError, BotoCoreError) as error:
+        raise MendableError(f"{url} cannot be read: {type(error).__name__}: {error}") from error
+
+
+def _copied(url: str, folder: Path) -> list[_RemoteFile]:
+    from fsspec.core import url_to_fs  # type: ignore[import-untyped,unused-ignore]
+    from inspect_ai.log import list_eval_logs
+
+    try:
+        fs, root = url_to_fs(url)
+    except ValueError as error:
+        raise MendableError(f"{url} cannot be read: {error}") from error
+    if not fs.exists(root):
+        raise MissingError(f"nothing at {url}; to write logs there: inspect eval … --log-dir {url}")
+    found = {root}
+    if fs.isdir(root):
+        found = {url_to_fs(log.name)[1] for log in list_eval_logs(url)}
+        found |= {path for path in fs.find(root) if path.endswith(".zip")}
+    if not found:
+        raise MendableError(f"no evaluation log and no submission at {url}")
+    files = []
+    for number, path in enumerate(sorted(found)):
+        copy = folder / str(number) / PurePosixPath(path).name
+        copy.parent.mkdir(parents=True)
+        fs.get_file(path, str(copy))
+        try:
+            modified = fs.modified(path).timestamp()
+        except NotImplementedError:
+            modified = 0.0
+        files.append(_RemoteFile(str(fs.unstrip_protocol(path)), copy, modified))
+    return files

@@ -9,26 +9,22 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError
 
 from ..records.errors import MendableError, MissingError
+from ..records.files import file_sha256
 from ..records.frozen import Frozen
+from .schema import LeftOut
 
 __all__ = [
-    "FORMAT_VERSION",
-    "GRADES",
-    "LIMIT",
-    "MANIFEST",
     "ArtifactUse",
     "LogEntry",
-    "SubmissionManifest",
     "Member",
-    "Note",
     "Submission",
+    "SubmissionManifest",
     "SubmissionRefused",
-    "file_sha256",
     "read_submission",
 ]
 
@@ -89,14 +85,6 @@ class ArtifactUse(Frozen):
     key: str
 
 
-class Note(Frozen):
-    """Something that the logs hold and the packed grades do not."""
-
-    log: str
-    sample: str | None
-    reason: str
-
-
 class SubmissionManifest(Frozen):
     """``manifest.json`` of a submission."""
 
@@ -115,7 +103,7 @@ class SubmissionManifest(Frozen):
     """Organism -> hash of its spec, of those in the grades."""
     versions: dict[str, str]
     """diffbench, inspect_ai and python that packed."""
-    notes: tuple[Note, ...] = ()
+    notes: tuple[LeftOut, ...] = ()
     """With grades alone: what the logs held besides."""
 
 
@@ -215,20 +203,6 @@ def _check_members(path: Path, archive: zipfile.ZipFile, manifest: SubmissionMan
         raise SubmissionRefused(f"{path}: its files and its manifest disagree on {', '.join(odd)}")
     for name, member in manifest.members.items():
         with archive.open(name) as stream:
-            digest, size = _digest(stream)
-        if (digest, size) != (member.sha256, member.bytes):
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
+        if (digest, archive.getinfo(name).file_size) != (member.sha256, member.bytes):
             raise SubmissionRefused(f"{path}: {name} does not match its hash: damaged or changed; ask for a new copy")
-
-
-def _digest(stream: IO[bytes]) -> tuple[str, int]:
-    digest, size = hashlib.sha256(), 0
-    while block := stream.read(1 << 20):
-        digest.update(block)
-        size += len(block)
-    return digest.hexdigest(), size
-
-
-def file_sha256(path: Path) -> str:
-    """Hex SHA-256 of a file."""
-    with path.open("rb") as stream:
-        return _digest(stream)[0]

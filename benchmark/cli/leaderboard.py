@@ -14,11 +14,10 @@ from ...records.progress import Countable
 from ...results.frame import grades_frame
 from ...results.hibayes import hibayes_command
 from ...results.leaderboard.engines import ENGINES
-from ...results.leaderboard.files import leaderboard_csv, leaderboard_json
 from ...results.leaderboard.page import leaderboard_page
 from ...results.leaderboard.ranking import Leaderboard
 from ...results.leaderboard.ranking import leaderboard as rank
-from ...results.leaderboard.text import leaderboard_markdown, leaderboard_table
+from ...results.leaderboard.text import leaderboard_csv, leaderboard_json, leaderboard_markdown, leaderboard_table
 from ...results.schema import save_frame
 from ...views.html import page_html
 from .options import cores_option, draws_option, html_option, logs_argument, resamples_option, seed_option

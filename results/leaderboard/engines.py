@@ -15,6 +15,7 @@ from ..hibayes_model import fit_flat
 from ..model import Fit, Stability, fit, leave_one_organism_out
 from ..model.design import GRADES
 from ..model.layout import Parameters
+from ..model.summary import exceedance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,6 @@ ENGINES = {"diffbench": "hierarchical ordinal model", "hibayes": "HiBayES' flat 
 """What can fit the grades, and what it is called."""
 
 _FITTED_DRAWS = 100
-_NODES = 15
 _MORE, _MORE_TUNING = 4, 1500
 _REFIT = 0.35
 """Time of a fit without an organism, to that of the whole fit with 500 draws."""
@@ -164,21 +164,17 @@ def _with_stability(found: Fit, frame: pd.DataFrame, track: Track, cores: int) -
 def fitted_shares(found: Fit) -> dict[str, tuple[float, ...]]:
     """By method, the shares of grades 1..5 that the model expects of the very findings and judges of the frame.
 
-    The mean over 100 draws; the run effect is integrated out (15 Gauss-Hermite nodes).
+    The mean over 100 draws; the run effect is integrated out.
     """
-    design, layout = found.design, found.layout
-    parameters = _thinned(found.parameters)
+    design, parameters = found.design, _thinned(found.parameters)
     weights = _grades_by_cell_and_judge(found)
     judge = parameters.effects.get("judge", np.zeros((parameters.draws, weights.shape[1])))
-    eta, sd_run = layout.predictor(parameters), parameters.spread("run")
-    x, node_weights = np.polynomial.hermite_e.hermegauss(_NODES if design.run_effect else 1)
+    eta = found.layout.predictor(parameters)
     expected = np.zeros((design.cells, GRADES))
     for g in range(weights.shape[1]):
-        for node, weight in zip(x, node_weights / node_weights.sum(), strict=True):
-            at = eta + judge[:, [g]] + (sd_run * node)[:, None]
-            above = 0.5 * (1 + np.tanh(0.5 * (at[..., None] - parameters.cutpoints[:, None, :])))
-            shares = -np.diff(above, prepend=1.0, append=0.0, axis=-1).mean(axis=0)
-            expected += weight * weights[:, [g]] * shares
+        above = exceedance(parameters, eta + judge[:, [g]], ["run"])
+        shares = -np.diff(above, prepend=1.0, append=0.0, axis=0).mean(axis=1)
+        expected += weights[:, [g]] * shares.T
     shares_of = {}
     for i, method in enumerate(design.factors["method"].levels):
         total = expected[design.factors["method"].codes == i].sum(axis=0)

@@ -131,8 +131,8 @@ def _row(group: pd.DataFrame, resamples: int, seed: int, level: float) -> MeansR
         organisms=len(grades),
         cases=int(group["sample"].nunique()),
         grades=len(group),
-        interactions_used=_mean(attempts["interactions_used"]),
-        seconds=_mean(attempts["seconds"]),
+        interactions_used=float(attempts["interactions_used"].astype(float).mean()),
+        seconds=float(attempts["seconds"].astype(float).mean()),
         errors=int(attempts["error"].notna().sum()),
         organism_grades=tuple(
             OrganismGrade(f"{suite}.{name}", bool(control[suite, name]), float(grades[suite, name]))
@@ -160,11 +160,6 @@ def _false_alarm_rate(attempts: pd.DataFrame) -> float:
     controls = attempts[attempts["family"] == CONTROL_FAMILY]
     alarms = (controls["verdict"] == "changed").fillna(False).astype(float)
     return float(alarms.groupby(controls["sample"]).mean().mean())
-
-
-def _mean(column: pd.Series) -> float:
-    known = column.dropna()
-    return float(known.mean()) if len(known) else math.nan
 
 
 def baselines_of(method: str, agent: str, agent_model: str) -> tuple[str, ...]:

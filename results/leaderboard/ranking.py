@@ -230,9 +230,9 @@ def _row(own: pd.DataFrame, reader: pd.DataFrame, means: MeansRow, modelled: Met
         seeds=seed_consistency(own),
         repeats=repeat_consistency(own),
         fact_recall=means.fact_recall,
-        cost=_mean(own["cost"]),
-        tokens=_mean(own["tokens"]),
-        seconds=_mean(own["seconds"]),
+        cost=float(own["cost"].astype(float).mean()),
+        tokens=float(own["tokens"].astype(float).mean()),
+        seconds=float(own["seconds"].astype(float).mean()),
         organisms=means.organisms,
         cases=means.cases,
         findings=len(own),
@@ -254,11 +254,6 @@ def _observed(findings: pd.DataFrame) -> tuple[Observed, ...]:
         organisms = group.groupby(ORGANISM)["grade"].mean()
         cells.append(Observed(str(method), str(family), float(organisms.mean()), len(organisms)))
     return tuple(cells)
-
-
-def _mean(column: pd.Series) -> float:
-    known = column.dropna()
-    return float(known.mean()) if len(known) else math.nan
 
 
 def _notes(rows: tuple[LeaderboardRow, ...], run: ModelRun | None, fitted: bool, findings: pd.DataFrame) -> list[str]:

@@ -1,9 +1,14 @@
-"""The leaderboard for a terminal and as Markdown. Nothing here prints."""
+"""The leaderboard for a terminal and as Markdown, and unrounded as JSON and CSV. Nothing here prints."""
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from ...records.strict_json import null_for_nan, strict_json
 from ...views.markdown import escape_markdown, markdown_table
 from ...views.terminal import terminal_tables
 from ...views.text import printable_line
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-__all__ = ["leaderboard_markdown", "leaderboard_table", "run_text"]
+__all__ = ["leaderboard_csv", "leaderboard_json", "leaderboard_markdown", "leaderboard_table", "run_text"]
 
 _MORE = (
     "The page (--html FILE) and --format markdown also show the grades given, agreement by pairs of judges, variance "
@@ -69,3 +74,34 @@ def run_text(made: Leaderboard) -> str:
         f"seed {run.seed}, {run.seconds:.0f} s; R-hat {run.r_hat:.3f}, effective sample size {run.ess_bulk:.0f} (tail "
         f"{run.ess_tail:.0f}), {run.divergences} divergences."
     )
+
+
+def leaderboard_json(leaderboard: Leaderboard) -> str:
+    """Everything, unrounded; what cannot be computed is null."""
+    rows = [asdict(row) | {"is_baseline": row.is_baseline} for row in leaderboard.rows]
+    data = asdict(leaderboard) | {"rows": rows}
+    if stability := leaderboard.stability:
+        data["stability"] |= {"same_best": stability.same_best, "same_order": stability.same_order}
+    return strict_json(data)
+
+
+def leaderboard_csv(leaderboard: Leaderboard) -> str:
+    """One row a method, unrounded; what cannot be computed is empty."""
+    rows = [dict(_flat("", asdict(row) | {"baselines": " ".join(row.baselines)})) for row in leaderboard.rows]
+    names = dict.fromkeys(name for row in rows for name in row)
+    # A gap or consistency that one row lacks is one empty column where another has several.
+    kept = [name for name in names if not any(other.startswith(f"{name}_") for other in names)]
+    text = io.StringIO()
+    writer = csv.DictWriter(text, kept, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: null_for_nan(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _flat(prefix: str, value: Mapping[str, object]) -> Iterator[tuple[str, object]]:
+    for key, item in value.items():
+        name = f"{prefix}_{key}" if prefix else key
+        if isinstance(item, dict):
+            yield from _flat(name, item)
+        else:
+            yield name, item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -117,10 +118,10 @@ def _compare(
     organism: str, methods: tuple[str, ...], full: np.ndarray, left: tuple[str, ...], found: np.ndarray
 ) -> WithoutOrganism:
     """Compare over the methods that were also run on other organisms."""
+    from scipy.stats import kendalltau
+
     before = np.array([full[methods.index(name)] for name in left])
-    pairs = np.triu_indices(len(left), k=1)
-    signs = np.sign(np.subtract.outer(before, before)[pairs] * np.subtract.outer(found, found)[pairs])
-    tau = float(signs.mean()) if len(signs) else float("nan")
+    tau = float(kendalltau(before, found).statistic) if len(left) > 1 else math.nan
     return WithoutOrganism(organism, _order(left, found), tau, float(np.abs(found - before).max()))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...records.errors import MendableError
 from ..schema import FINDING, grades_in
-from .terms import Factor, Floats, Ints, Term, identifiable, interaction_basis
+from .terms import Factor, Floats, Ints, Term, identifiable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,8 +156,7 @@ def _factor(name: str, column: pd.Series, levels: Sequence[str]) -> Factor:
 def _bases(factors: dict[str, Factor], cell: Ints, judge: Ints) -> tuple[dict[str, Floats], list[str]]:
     order = ("method", "family", "investigator", "judge", *CONDITIONS)
     _, first = np.unique(np.column_stack([cell, judge]), axis=0, return_index=True)
-    rows = [Factor(name, factors[name].levels, factors[name].codes[first]) for name in order]
-    return identifiable(rows, order)
+    return identifiable([Factor(name, factors[name].levels, factors[name].codes[first]) for name in order])
 
 
 def _terms(
@@ -192,7 +191,8 @@ def _interaction(
     if len(np.unique(index)) <= main:
         more.append(f"{name} is left out: confounded with method and {other}, too few of their pairs were run")
         return []
-    basis = interaction_basis(bases["method"], bases[other])
+    # Effects of pairs of levels that sum to zero over either factor.
+    basis = np.kron(bases["method"], bases[other]).astype(np.float64)
     levels = tuple(f"{a}, {b}" for a in method.levels for b in second.levels)
     return [_pooled(name, levels, index, runs, basis)]
 

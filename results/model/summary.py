@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,12 +21,15 @@ __all__ = [
     "MethodSummary",
     "Summary",
     "VarianceShare",
+    "exceedance",
     "expected_grades",
     "summarise",
 ]
 
 LEVEL = 0.9
 _NODES = 15
+_POPULATION = ("organism", "method x organism", "run")
+"""What scatters from organism to organism and from finding to finding."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class Summary:
 def summarise(design: Design, parameters: Parameters, ranked: bool) -> Summary:
     """Compute all functionals; ranks, P(best) and P(A > B) are NaN unless ``ranked``."""
     eta = _method_family(design, parameters)
-    exceed = _exceedance(parameters, eta)
+    exceed = exceedance(parameters, eta)
     by_family = 1 + exceed.sum(axis=0)
     methods = _methods(design, exceed, ranked)
     order = (lambda row: -row.grade.mean) if ranked else (lambda row: row.method)
@@ -156,7 +159,7 @@ def summarise(design: Design, parameters: Parameters, ranked: bool) -> Summary:
 
 def expected_grades(design: Design, parameters: Parameters) -> Floats:
     """Expected grade of each method, families weighing equally; ``[draws, methods]``."""
-    exceed = _exceedance(parameters, _method_family(design, parameters))
+    exceed = exceedance(parameters, _method_family(design, parameters))
     grades: Floats = 1 + exceed.sum(axis=0).mean(axis=2)
     return grades
 
@@ -175,14 +178,13 @@ def _method_family(design: Design, parameters: Parameters) -> Floats:
     return eta
 
 
-def _exceedance(parameters: Parameters, eta: Floats) -> Floats:
-    """P(grade > k) for k = 1..4 of a new organism's new finding, ``[GRADES - 1, *eta.shape]``.
+def exceedance(parameters: Parameters, eta: Floats, scatter: Sequence[str] = _POPULATION) -> Floats:
+    """P(grade > k) for k = 1..4 at predictors ``[draws, ...]``, by default of a new organism's new finding.
 
-    Organism, method x organism and run effects are integrated out together, as one normal variable with the sum of
-    their variances (15 Gauss-Hermite nodes).
+    The effects named in ``scatter`` are integrated out together, as one normal variable with the sum of their variances
+    (15 Gauss-Hermite nodes). Returns ``[GRADES - 1, *eta.shape]``.
     """
-    names = ("organism", "method x organism", "run")
-    sd = np.sqrt(sum((parameters.spread(name) ** 2 for name in names), np.zeros(parameters.draws)))
+    sd = np.sqrt(sum((parameters.spread(name) ** 2 for name in scatter), np.zeros(parameters.draws)))
     x, weights = np.polynomial.hermite_e.hermegauss(_NODES if sd.any() else 1)
     expand = (slice(None), *[None] * (eta.ndim - 1))
     exceed = np.zeros((GRADES - 1, *eta.shape))
@@ -230,7 +232,7 @@ def _families(design: Design, by_family: Floats) -> Iterator[FamilyGrade]:
 
 def _shifted(parameters: Parameters, eta: Floats, shift: Floats) -> Estimate:
     """Expected grade with ``shift`` on all predictors, methods and families weighing equally."""
-    exceed = _exceedance(parameters, eta + shift[:, None, None])
+    exceed = exceedance(parameters, eta + shift[:, None, None])
     return Estimate.of(1 + exceed.sum(axis=0).mean(axis=(1, 2)))
 
 
@@ -257,11 +259,8 @@ def _conditions(design: Design, parameters: Parameters, eta: Floats) -> Iterator
 
 def _variance(parameters: Parameters) -> Iterator[VarianceShare]:
     """Main effects and interactions by the mean square over their levels, organisms and runs by their variance."""
-    of_population = ("organism", "method x organism", "run")
-    squares = {
-        name: (effect**2).mean(axis=1) for name, effect in parameters.effects.items() if name not in of_population
-    }
-    squares |= {name: parameters.sd[name] ** 2 for name in of_population if name in parameters.sd}
+    squares = {name: (effect**2).mean(axis=1) for name, effect in parameters.effects.items() if name not in _POPULATION}
+    squares |= {name: parameters.sd[name] ** 2 for name in _POPULATION if name in parameters.sd}
     squares["residual"] = np.full(parameters.draws, np.pi**2 / 3)
     total = sum(squares.values(), np.zeros(parameters.draws))
     for name, square in squares.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Factor", "Floats", "Ints", "Term", "identifiable", "interaction_basis", "sum_to_zero"]
+__all__ = ["Factor", "Floats", "Ints", "Term", "identifiable", "sum_to_zero"]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,21 +66,14 @@ def sum_to_zero(levels: int) -> Floats:
     return basis
 
 
-def interaction_basis(first: Floats, second: Floats) -> Floats:
-    """Basis of the effects of pairs of levels, ``[first * second, columns]``, that sum to zero over either factor."""
-    basis: Floats = np.kron(first, second).astype(np.float64)
-    return basis
-
-
-def identifiable(rows: Sequence[Factor], order: Sequence[str]) -> tuple[dict[str, Floats], list[str]]:
+def identifiable(rows: Sequence[Factor]) -> tuple[dict[str, Floats], list[str]]:
     """Sum-to-zero bases of the factors, reduced to what the rows can tell apart, and what was left out, in words.
 
-    Factors are taken in ``order``. Of each, the contrasts that are linear combinations of the columns before it (the
+    Of each factor, the contrasts that are linear combinations of the columns before it (the
     intercept and the earlier factors) are removed: their effect is credited to the earlier factor.
 
     Args:
-        rows: The factors at each distinct combination of levels.
-        order: Names of the factors, from the one that is credited first to the last.
+        rows: The factors at each distinct combination of levels, from the one that is credited first to the last.
 
     Returns:
         A basis ``[levels, columns]`` by name, without factors that keep no column; sentences on what was left out.
@@ -88,8 +81,7 @@ def identifiable(rows: Sequence[Factor], order: Sequence[str]) -> tuple[dict[str
     named = {factor.name: factor for factor in rows}
     bases: dict[str, Floats] = {}
     sentences = []
-    for name in order:
-        factor = named[name]
+    for name, factor in named.items():
         if len(factor.levels) < 2:
             sentences.append(f"{name} is left out: it has only one level ({factor.levels[0]})")
             continue

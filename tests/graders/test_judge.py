@@ -132,9 +132,8 @@ def test_replies_that_are_no_verdict(reply: str, problem: str) -> None:
 def test_one_repair_says_what_was_wrong(mock_judge: Callable[..., Model]) -> None:
     calls: list = []
     judge = mock_judge(['{"reasoning": "x", "grade": 9}', GOOD], calls=calls)
-    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", seed=3))
-    assert judgement.verdict is not None
-    assert judgement.verdict.grade == 4
+    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", 3))
+    assert judgement.grade == 4
     assert judgement.error is None
     first, second = calls
     assert [message.role for message in first[0]] == ["user"]
@@ -145,15 +144,15 @@ def test_one_repair_says_what_was_wrong(mock_judge: Callable[..., Model]) -> Non
 
 def test_two_bad_replies_end_without_a_verdict(mock_judge: Callable[..., Model]) -> None:
     judge = mock_judge(["five", "really, five", GOOD])
-    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", seed=0))
-    assert judgement.verdict is None
+    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", 0))
+    assert judgement.grade is None
     assert judgement.error == "repair reply: it holds no JSON object"
 
 
 def test_the_verdicts_schema_goes_with_the_request(mock_judge: Callable[..., Model]) -> None:
     calls: list = []
     judge = mock_judge(["no", GOOD], calls=calls)
-    assert anyio.run(lambda: ask_judge(judge, "the prompt", seed=0)).verdict is not None
+    assert anyio.run(lambda: ask_judge(judge, "the prompt", 0)).grade is not None
     for _, config in calls:
         assert config.response_schema is not None
         schema = config.response_schema.json_schema.model_dump(exclude_none=True)
@@ -185,16 +184,15 @@ def refusing(status: int, asked: list[bool]) -> Model:
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_judge_that_does_not_take_a_schema_is_asked_without_it(status: int) -> None:
     asked: list[bool] = []
-    judgement = anyio.run(lambda: ask_judge(refusing(status, asked), "the prompt", seed=0))
-    assert judgement.verdict is not None
-    assert judgement.verdict.grade == 4
+    judgement = anyio.run(lambda: ask_judge(refusing(status, asked), "the prompt", 0))
+    assert judgement.grade == 4
     assert asked == [True, False]
 
 
 def test_any_other_error_goes_up_at_once() -> None:
     asked: list[bool] = []
     with pytest.raises(Refused, match="HTTP 500"):
-        anyio.run(lambda: ask_judge(refusing(500, asked), "the prompt", seed=0))
+        anyio.run(lambda: ask_judge(refusing(500, asked), "the prompt", 0))
     assert asked == [True]
 
 
@@ -212,12 +210,11 @@ def test_the_schema_on_the_wire_and_a_server_that_refuses_it(
         refuse = lambda body: "unknown field response_format" if "response_format" in body else None  # noqa: E731
         monkeypatch.setattr(scripted_models, "_refusal", refuse)
     judge = get_model("openai-api/local/judge", memoize=False)
-    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", seed=0))
+    judgement = anyio.run(lambda: ask_judge(judge, "the prompt", 0))
     server.shutdown()
     server.server_close()
     thread.join()
-    assert judgement.verdict is not None
-    assert judgement.verdict.grade == 4
+    assert judgement.grade == 4
     formats = [request.get("response_format") for request in server.requests]
     assert formats[0]["json_schema"]["schema"]["properties"].keys() == {"reasoning", "grade"}
     assert formats[1:] == ([] if takes_schemas else [None])

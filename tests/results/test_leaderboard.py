@@ -24,10 +24,14 @@ from diffbench.results.leaderboard.counts import (
     tool_gap,
     wilson,
 )
-from diffbench.results.leaderboard.files import leaderboard_csv, leaderboard_json
 from diffbench.results.leaderboard.ranking import Leaderboard, leaderboard
 from diffbench.results.leaderboard.sections import sections
-from diffbench.results.leaderboard.text import leaderboard_markdown, leaderboard_table
+from diffbench.results.leaderboard.text import (
+    leaderboard_csv,
+    leaderboard_json,
+    leaderboard_markdown,
+    leaderboard_table,
+)
 from diffbench.results.model import Fit, Stability, design_of
 from diffbench.results.model.checks import WithoutOrganism
 from diffbench.results.schema import LeftOut

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from diffbench.results.model import whitening
+from diffbench.results.model import sampler
 from diffbench.results.model.design import design_of
 from diffbench.results.model.layout import Layout
 from diffbench.results.model.sampler import compiled_density, sample
@@ -24,21 +24,21 @@ def test_a_normal_density_gets_its_covariance() -> None:
         return -0.5 * float((vector - mean) @ precision @ (vector - mean)), slope
 
     # Scales that need no floor: it only holds back directions of which neither data nor priors tell anything.
-    found = whitening.whiten(density, whitening.mode_of(density, np.zeros(6)))
+    found = sampler.whiten(density, sampler.mode_of(density, np.zeros(6)))
     assert found is not None
-    held = np.linalg.eigvalsh(covariance) < 1 / whitening._FLATTEST
+    held = np.linalg.eigvalsh(covariance) < 1 / sampler._FLATTEST
     values = np.linalg.eigvalsh(found.root @ found.root)
     expected = np.linalg.eigvalsh(covariance)
     np.testing.assert_allclose(values[held], expected[held], rtol=1e-3)
-    assert values[~held] == pytest.approx(1 / whitening._FLATTEST)
+    assert values[~held] == pytest.approx(1 / sampler._FLATTEST)
     np.testing.assert_allclose(found.vectors(np.eye(6)), found.centre + found.root, rtol=1e-12)
 
 
 def test_draws_are_the_same_with_and_without(monkeypatch: pytest.MonkeyPatch) -> None:
     layout = Layout(design_of(simulate(Size(3, 2, 6, 2, 2, 3), seed=4)[0]))
     with_it = sample(layout, tune=200, draws=500, chains=4, seed=1)
-    monkeypatch.setattr(whitening, "LARGEST", 0)
-    assert whitening.whiten(compiled_density(layout), layout.start(0)) is None
+    monkeypatch.setattr(sampler, "LARGEST", 0)
+    assert sampler.whiten(compiled_density(layout), layout.start(0)) is None
     without = sample(layout, tune=400, draws=500, chains=4, seed=2)
     ours, plain = (layout.parameters(draws.pooled).flat() for draws in (with_it, without))
     for name, values in ours.items():
