@@ -26,15 +26,7 @@ from .frame import log_grades
 from .logs import LogRefused, damage, find_logs, read_log, reading, unfinished
 from .redaction import SecretFoundError, find_secret, strip_log
 from .schema import Grade, LeftOut, save_packed
-from .submission import (
-    FORMAT_VERSION,
-    GRADES,
-    MANIFEST,
-    ArtifactUse,
-    LogEntry,
-    Member,
-    SubmissionManifest,
-)
+from .submission import FORMAT_VERSION, GRADES, MANIFEST, ArtifactUse, LogEntry, Member, SubmissionManifest
 
 if TYPE_CHECKING:
     from inspect_ai.log import EvalLog

@@ -11,7 +11,7 @@ from ...views.panels import Table
 from ..agreement import JudgeAgreement, PairAgreement
 from ..model.checks import WithoutOrganism
 from ..model.summary import Estimate, LevelEffect, VarianceShare
-from .counts import ConfidenceBin, Consistency
+from .counts import ConfidenceBin, Consistency, DilutionPoint
 from .means import MeansRow
 from .ranking import Leaderboard, LeaderboardRow
 
@@ -220,20 +220,13 @@ def _conditions(made: Leaderboard) -> Section:
 def _dilution(made: Leaderboard) -> Section:
     points = {(point.method, point.general): point for point in made.dilution}
     parts = sorted({general for _, general in points})
-    rows = tuple(
-        (
-            f"1 : {general:g}",
-            *(_diluted(points[row.method, general].grade, points[row.method, general].organisms)
-              if (row.method, general) in points else MISSING for row in made.rows),
-        )
-        for general in parts
-    )  # fmt: skip
+    rows = tuple((f"1 : {part:g}", *(_diluted(points.get((row.method, part))) for row in made.rows)) for part in parts)
     note = "Mean grade (organisms) of the organisms with diluted variants, by parts of narrow to general data."
     return Section("dilution", Table("Dilution", ("narrow : general", *map(name_of, made.rows)), rows, note=note))
 
 
-def _diluted(grade: float, organisms: int) -> str:
-    return f"{grade:.2f} ({organisms})"
+def _diluted(point: DilutionPoint | None) -> str:
+    return MISSING if point is None else f"{point.grade:.2f} ({point.organisms})"
 
 
 def _judges(made: Leaderboard) -> Section:
