@@ -194,8 +194,8 @@ def _thinned(parameters: Parameters) -> Parameters:
 def _grades_by_cell_and_judge(found: Fit) -> np.ndarray:
     """Numbers of grades, ``[cells, judges]``."""
     design = found.design
-    lengths = np.diff(design.pattern_start)
-    cell = np.repeat(np.repeat(np.arange(design.cells), np.diff(design.cell_start)), lengths)
+    lengths = np.diff(design.patterns.pattern_start)
+    cell = np.repeat(np.repeat(np.arange(design.cells), np.diff(design.patterns.cell_start)), lengths)
     counts = np.zeros((design.cells, len(design.factors["judge"].levels)))
-    np.add.at(counts, (cell, design.codes // GRADES), np.repeat(design.pattern_count, lengths))
+    np.add.at(counts, (cell, design.patterns.codes // GRADES), np.repeat(design.patterns.pattern_count, lengths))
     return counts

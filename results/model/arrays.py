@@ -58,13 +58,10 @@ class GradeArrays(NamedTuple):
     first_judge: int
     """Where the judges' levels begin; -1 where the judge is no term."""
     codes: Ints
-    """Of the grades of all patterns: ``judge * GRADES + grade - 1``, with judge 0 where the judge is no term."""
+    """This and what follows as in `design.Patterns`, with judge 0 where the judge is no term."""
     pattern_start: Ints
-    """Where the codes of each pattern begin, and the end."""
     pattern_count: Floats
-    """How many runs of the cell show the pattern."""
     cell_start: Ints
-    """Where the patterns of each cell begin, and the end."""
 
 
 class NodeArrays(NamedTuple):
@@ -109,7 +106,7 @@ def nodes_for(design: Design, sd_run: float) -> int:
     And more where runs scatter more: the distance between nodes is ``sd_run`` times about ``pi / sqrt(nodes)``. Eight
     of them at sd 2 pull the sd down by up to half its posterior sd in 432 grades, 32 do not.
     """
-    most = int(np.diff(design.pattern_start).max())
+    most = int(np.diff(design.patterns.pattern_start).max())
     nodes = 8 if most <= 6 else 12 if most <= 16 else 20
     return min(_MOST_NODES, BLOCK * math.ceil(nodes * max(1.0, sd_run) ** 2 / BLOCK))
 
@@ -142,14 +139,10 @@ def _grade_arrays(design: Design, first_level: Ints) -> GradeArrays:
     judged = design.term("judge") is not None
     summands = design.terms[: len(design.terms) - judged]
     levels = [term.index + first for term, first in zip(summands, first_level[: len(summands)], strict=True)]
-    return GradeArrays(
-        cell_levels=np.column_stack([np.zeros((design.cells, 0), dtype=np.int64), *levels]),
-        first_judge=int(first_level[-2]) if judged else -1,
-        codes=design.codes if judged else design.codes % GRADES,
-        pattern_start=design.pattern_start,
-        pattern_count=design.pattern_count,
-        cell_start=design.cell_start,
-    )
+    cell_levels = np.column_stack([np.zeros((design.cells, 0), dtype=np.int64), *levels])
+    if judged:
+        return GradeArrays(cell_levels, int(first_level[-2]), *design.patterns)
+    return GradeArrays(cell_levels, -1, *design.patterns._replace(codes=design.patterns.codes % GRADES))
 
 
 def checked(arrays: DensityArrays) -> DensityArrays:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .terms import Factor, Floats, Ints, Term, identifiable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["CONDITIONS", "GRADES", "Design", "design_of"]
+__all__ = ["CONDITIONS", "GRADES", "Design", "Patterns", "design_of"]
 
 GRADES = 5
 """Grades are 1..5."""
@@ -25,6 +25,19 @@ CONDITIONS = ("variant", "interactions", "framing", "blind", "hints")
 _SCALES = {"method": 1.0, "family": 1.0, "investigator": 0.5, "judge": 0.5} | dict.fromkeys(CONDITIONS, 0.5)
 _POOLED_SCALES = {"method x family": 0.5, "method x investigator": 0.5, "organism": 1.0, "method x organism": 0.5}
 _CELL_FACTORS = ("method", "family", "investigator", *CONDITIONS)
+
+
+class Patterns(NamedTuple):
+    """Grades of runs (one finding each): those with the same grades in the same cell are one pattern with a count."""
+
+    codes: Ints
+    """Of the grades of all patterns: ``judge * GRADES + grade - 1``."""
+    pattern_start: Ints
+    """Where the codes of each pattern begin, and the end."""
+    pattern_count: Floats
+    """How many runs of the cell show the pattern."""
+    cell_start: Ints
+    """Where the patterns of each cell begin, and the end."""
 
 
 @dataclass(frozen=True)
@@ -40,21 +53,14 @@ class Design:
     run_effect: bool
     omitted: tuple[str, ...]
     """Sentences: what the frame cannot tell and is therefore not in the model."""
-    codes: Ints
-    """Of the grades of all patterns: ``judge * GRADES + grade - 1``."""
-    pattern_start: Ints
-    """Where the codes of each pattern begin, and the end."""
-    pattern_count: Floats
-    """How many runs of the cell show the pattern."""
-    cell_start: Ints
-    """Where the patterns of each cell begin, and the end."""
+    patterns: Patterns
     grades: int
     runs: int
 
     @property
     def cells(self) -> int:
         """Number of cells."""
-        return len(self.cell_start) - 1
+        return len(self.patterns.cell_start) - 1
 
     def term(self, name: str) -> Term | None:
         """The term of that name, or None where it is left out."""
@@ -87,10 +93,7 @@ def design_of(frame: pd.DataFrame) -> Design:
         terms=terms,
         run_effect=run_effect,
         omitted=(*omitted, *more),
-        codes=runs.codes,
-        pattern_start=runs.pattern_start,
-        pattern_count=runs.pattern_count,
-        cell_start=runs.cell_start,
+        patterns=runs.patterns,
         grades=len(frame),
         runs=len(runs.cell),
     )
@@ -98,15 +101,11 @@ def design_of(frame: pd.DataFrame) -> Design:
 
 @dataclass(frozen=True)
 class _Runs:
-    """Runs (one finding each) with the same grades in the same cell, collapsed."""
-
     cell: Ints
-    """Of each run, before collapsing."""
-    codes: Ints
-    pattern_start: Ints
-    pattern_count: Floats
-    cell_start: Ints
+    """Of each run."""
+    patterns: Patterns
     clustered: bool
+    """Whether any run has more than one grade."""
 
     @classmethod
     def of(cls, frame: pd.DataFrame, cell: Ints, codes: Ints) -> _Runs:
@@ -119,16 +118,15 @@ class _Runs:
         for start, end in zip(starts, ends, strict=True):
             key = (int(cell[start]), codes[start:end].tobytes())
             counts[key] = counts.get(key, 0) + 1
-        patterns = [np.frombuffer(key[1], dtype=np.int64) for key in counts]
+        graded = [np.frombuffer(key[1], dtype=np.int64) for key in counts]
         of_cell = np.array([key[0] for key in counts])
-        return cls(
-            cell=cell[starts],
-            codes=np.concatenate(patterns),
-            pattern_start=np.cumsum([0, *map(len, patterns)]).astype(np.int64),
+        patterns = Patterns(
+            codes=np.concatenate(graded),
+            pattern_start=np.cumsum([0, *map(len, graded)]).astype(np.int64),
             pattern_count=np.array(list(counts.values()), dtype=np.float64),
             cell_start=np.searchsorted(of_cell, np.arange(cell.max() + 2)).astype(np.int64),
-            clustered=bool((ends - starts > 1).any()),
         )
+        return cls(cell[starts], patterns, clustered=bool((ends - starts > 1).any()))
 
 
 def _factors(frame: pd.DataFrame) -> tuple[dict[str, Factor], Ints]:
@@ -223,6 +221,6 @@ def _pooled(name: str, levels: tuple[str, ...], index: Ints, runs: _Runs, basis:
 
     A run with n grades tells its predictor with variance of about 1 (its own effect) + 3 / n (the logistic's 1 / .3).
     """
-    grades = len(runs.codes) / max(1, len(runs.pattern_count))
+    grades = len(runs.patterns.codes) / max(1, len(runs.patterns.pattern_count))
     information = float(np.median(np.bincount(index[runs.cell], minlength=1))) / (1 + 3 / grades)
     return Term(name, levels, _POOLED_SCALES[name], True, basis, index, information)

@@ -225,7 +225,7 @@ def test_the_drawn_designs_are_of_all_kinds() -> None:
     for name in ("method", "family", "investigator", "judge", "method x family", "organism", "method x organism"):
         assert {design.term(name) is None for design in designs} == {True, False}
     # A judge that is no term while several judges graded: the codes hold levels that the terms have not.
-    assert any(design.term("judge") is None and design.codes.max() >= GRADES for design in designs)
+    assert any(design.term("judge") is None and design.patterns.codes.max() >= GRADES for design in designs)
     assert any((term.basis is not None and term.columns < len(term.levels) - 1) for d in designs for term in d.terms)
     assert {design.run_effect for design in designs} == {True, False}
 

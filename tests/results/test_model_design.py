@@ -58,23 +58,25 @@ def test_patterns_hold_the_grades_of_the_frame(frame: pd.DataFrame) -> None:
             design.factors[name].levels[design.factors[name].codes[cell]]
             for name in ("method", "organism", "investigator")
         ]
-        for pattern in range(design.cell_start[cell], design.cell_start[cell + 1]):
-            codes = design.codes[design.pattern_start[pattern] : design.pattern_start[pattern + 1]]
+        for pattern in range(design.patterns.cell_start[cell], design.patterns.cell_start[cell + 1]):
+            codes = design.patterns.codes[
+                design.patterns.pattern_start[pattern] : design.patterns.pattern_start[pattern + 1]
+            ]
             grades = [(int(code) // GRADES, int(code) % GRADES + 1) for code in codes]
-            found[*where, str(grades)] += int(design.pattern_count[pattern])
+            found[*where, str(grades)] += int(design.patterns.pattern_count[pattern])
     assert found == expected
 
 
 def test_equal_runs_are_collapsed(frame: pd.DataFrame) -> None:
     design = design_of(frame.assign(grade=3))
-    assert len(design.pattern_count) == design.cells
-    assert set(design.pattern_count) == {3.0}
+    assert len(design.patterns.pattern_count) == design.cells
+    assert set(design.patterns.pattern_count) == {3.0}
 
 
 def test_the_order_of_rows_does_not_matter(frame: pd.DataFrame) -> None:
     first, second = design_of(frame), design_of(frame.sample(frac=1, random_state=0))
-    assert Counter(first.codes.tolist()) == Counter(second.codes.tolist())
-    assert first.pattern_count.sum() == second.pattern_count.sum() == 72
+    assert Counter(first.patterns.codes.tolist()) == Counter(second.patterns.codes.tolist())
+    assert first.patterns.pattern_count.sum() == second.patterns.pattern_count.sum() == 72
 
 
 def test_a_factor_that_is_a_function_of_method_is_left_out(frame: pd.DataFrame) -> None:

@@ -80,18 +80,18 @@ def cell_log_likelihood(layout: Layout, parameters: Parameters) -> Floats:
     sd_run = parameters.spread("run")
     x, weights = np.polynomial.hermite_e.hermegauss(nodes_for(design, float(sd_run.max())) if design.run_effect else 1)
     log_weights = np.log(weights / weights.sum())
-    cell_of_pattern = np.repeat(np.arange(design.cells), np.diff(design.cell_start))
-    cell_of_code = np.repeat(cell_of_pattern, np.diff(design.pattern_start))
+    cell_of_pattern = np.repeat(np.arange(design.cells), np.diff(design.patterns.cell_start))
+    cell_of_code = np.repeat(cell_of_pattern, np.diff(design.patterns.pattern_start))
     log_likelihood = np.empty((parameters.draws, design.cells))
     for draw in range(parameters.draws):
         at = eta[draw, :, None, None] + judge[draw, :, None] + sd_run[draw] * x
         table = _log_probabilities(at, parameters.cutpoints[draw])
         judges = len(judge[draw])
         picked = table.transpose(0, 1, 3, 2).reshape(design.cells, -1, len(x))
-        codes = design.codes if judges > 1 else design.codes % 5
-        by_pattern = np.add.reduceat(picked[cell_of_code, codes], design.pattern_start[:-1], axis=0)
-        pattern = np.logaddexp.reduce(by_pattern + log_weights, axis=1) * design.pattern_count
-        log_likelihood[draw] = np.add.reduceat(pattern, design.cell_start[:-1])
+        codes = design.patterns.codes if judges > 1 else design.patterns.codes % 5
+        by_pattern = np.add.reduceat(picked[cell_of_code, codes], design.patterns.pattern_start[:-1], axis=0)
+        pattern = np.logaddexp.reduce(by_pattern + log_weights, axis=1) * design.patterns.pattern_count
+        log_likelihood[draw] = np.add.reduceat(pattern, design.patterns.cell_start[:-1])
     return log_likelihood
 
 
