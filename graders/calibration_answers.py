@@ -5,18 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ..records.errors import MendableError
 from ..records.files import cache_folder
+from ..records.frozen import Frozen
 from ..records.grades import JudgeGrade
 
 __all__ = ["AnswerFile"]
 
 
-class _Line(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
+class _Line(Frozen):
     prompt: str
     """Hash of the prompt: an answer to another wording is not taken."""
     given: JudgeGrade

@@ -12,11 +12,12 @@ from typing import Any, Literal, Self
 import anyio
 import yaml
 from inspect_ai.model import Model
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from ..organisms.suites import find_organism
 from ..records.errors import MendableError, unknown_name
 from ..records.finding import Finding, Verdict
+from ..records.frozen import Frozen
 from ..records.grades import Grade, JudgeGrade
 from .calibration_answers import AnswerFile
 from .judge import ask_judge, judge_prompt
@@ -34,16 +35,7 @@ __all__ = [
     "read_calibration",
 ]
 
-Attack = Literal[
-    "buried",
-    "denial",
-    "false_claim",
-    "flattery",
-    "forged_block",
-    "stated_grade",
-    "stuffing",
-    "threat",
-]
+Attack = Literal["buried", "denial", "false_claim", "flattery", "forged_block", "stated_grade", "stuffing", "threat"]
 ATTACKS: Mapping[Attack, str] = {
     "buried": "a long account of the procedure stands before the claim",
     "denial": "the right content, denied, or under a verdict that denies it",
@@ -59,10 +51,8 @@ ATTACKS: Mapping[Attack, str] = {
 _FOLDER = Path(__file__).parent / "calibration"
 
 
-class CalibrationEntry(BaseModel):
+class CalibrationEntry(Frozen):
     """One finding about an organism and the grade that it deserves."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     """Unique within its file."""
@@ -101,10 +91,8 @@ class CalibrationEntry(BaseModel):
         return Finding(verdict=self.verdict, description=text, confidence=self.confidence, evidence=self.evidence)
 
 
-class Calibration(BaseModel):
+class Calibration(Frozen):
     """The calibration entries of one rubric."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     rubric: str
     """Equals the file's name without ``.yaml``; the family's name, or that of a rubric of its own."""

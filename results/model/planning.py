@@ -124,10 +124,7 @@ def _study(
         repeats=repeats,
         judges=judges,
         findings=None if repeats is None else 2 * organisms * repeats,
-        width={
-            "logit": float(np.diff(bounds, axis=1).mean()),
-            "grade": float(np.diff(in_grades, axis=1).mean()),
-        },
+        width={"logit": float(np.diff(bounds, axis=1).mean()), "grade": float(np.diff(in_grades, axis=1).mean())},
         separated=separated,
         error=float(np.sqrt(separated * (1 - separated) / scenario.draws)),
         wrong=float((side == -sign).mean()),

@@ -107,14 +107,7 @@ def sample(layout: Layout, *, tune: int, draws: int, chains: int, seed: int, cor
         make_initial_point_fn=layout.start if whitening is None else whitening.start,
     )
     trace = nutpie.sample(
-        model,
-        draws=draws,
-        tune=tune,
-        chains=chains,
-        cores=cores,
-        seed=seed,
-        save_warmup=False,
-        progress_bar=False,
+        model, draws=draws, tune=tune, chains=chains, cores=cores, seed=seed, save_warmup=False, progress_bar=False
     )
     stats: Mapping[str, Any] = trace.sample_stats
     vectors: Floats = trace.posterior["vector"].to_numpy()

@@ -18,14 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SPREADS", "Scenario", "assumed_scenario", "fitted_scenario", "interpolated"]
 
-SPREADS = {
-    "organism": 0.7,
-    "method x organism": 0.5,
-    "method x family": 0.4,
-    "run": 0.8,
-    "judge": 0.35,
-    "family": 0.5,
-}
+SPREADS = {"organism": 0.7, "method x organism": 0.5, "method x family": 0.4, "run": 0.8, "judge": 0.35, "family": 0.5}
 """Standard deviations on the logit scale, assumed where no grades tell them."""
 
 _CUTPOINTS = (-1.5, -0.4, 0.6, 1.7)
