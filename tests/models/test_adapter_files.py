@@ -12,7 +12,7 @@ import pytest
 import torch
 from adapter_kinds import assert_same_state, draw_adapter, state_of
 from diffbench.models.adapter_files import read_adapter
-from diffbench.models.loading import load_adapted, load_network
+from diffbench.models.loading import load_adapted, read_network
 from diffbench.models.network import Network
 from diffbench.organisms.loading import load_pair
 from diffbench.records.errors import MendableError
@@ -195,7 +195,7 @@ def test_a_base_under_another_name_is_noted(
 def test_a_merged_adapter_is_rounded_once_and_the_rest_is_the_base_to_the_last_bit(tiny: Any, tmp_path: Path) -> None:
     folder = draw_adapter("dora", 0, tiny.base, tmp_path / "dora", target_modules=["q_proj"])
     exact, rounded = (load_adapted(str(tiny.base), folder, None, dtype).model for dtype in ("float32", "bfloat16"))
-    base = dict(load_network(str(tiny.base), None, "bfloat16").model.named_parameters())
+    base = dict(read_network(str(tiny.base), None, "bfloat16").model.named_parameters())
     merged = dict(exact.named_parameters())
     for name, parameter in rounded.named_parameters():
         assert parameter.equal(merged[name].bfloat16())
