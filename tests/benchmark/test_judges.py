@@ -306,7 +306,7 @@ def test_agreement_of_two_judges_in_a_log(diffbench: Callable[..., Result], tmp_
         )
     findings = {f"{e.organism}.{place}": e.finding for name, place in FINDINGS for e in [ENTRIES[name][place]]}
 
-    @task(name="diffbench/diffing")
+    @task(name="diffing")
     def planted() -> Task:
         return Task(dataset=samples, scorer=rubric_grade(), solver=planting(findings))
 
