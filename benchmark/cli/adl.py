@@ -32,7 +32,7 @@ def adl() -> None:
 @adl.command()
 @organism_argument
 @click.option("--judge", help="Inspect name of the judging model; default: a word-matching stand-in.")
-@json_option("Also write all figures there.")
+@json_option(help="Also write all figures there.")
 def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
     """Which of the tokens that lens and patchscope show belong to what was finetuned."""
     organism = find_organism(name)
@@ -54,7 +54,7 @@ def relevance(name: str, judge: str | None, json_file: Path | None) -> None:
     help="Random directions, and as many random differences.",
 )
 @seed_option()
-@json_option("Also write all figures there.")
+@json_option(help="Also write all figures there.")
 def causal(name: str, items: int, tokens: int, controls: int, seed: int, json_file: Path | None) -> None:
     """How much worse the finetuned model fits its data with the base's coordinate along the mean differences.
 

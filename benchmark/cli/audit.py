@@ -24,7 +24,7 @@ __all__ = ["audit"]
 
 @click.command()
 @logs_argument
-@json_option("Also write all leaks.")
+@json_option(help="Also write all leaks.")
 @click.pass_context
 def audit(context: click.Context, logs: tuple[str, ...], json_file: Path | None) -> None:
     """Look in the transcripts of LOGS (files, folders, submissions) for what an investigator must not have seen.

@@ -22,7 +22,7 @@ __all__ = ["diff"]
 
 @click.command()
 @organisms_argument
-@suite_option("All organisms of a suite.")
+@suite_option(help="All organisms of a suite.")
 @click.option("--method", "methods", multiple=True, required=True, help="Name of a method, or all; may be repeated.")
 @corpus_option
 @click.option("--recompute", is_flag=True, help="Compute again what is there, broken artifacts included.")

@@ -39,8 +39,8 @@ def judges() -> None:
 @click.option("--family", "families", multiple=True, help="One family's entries only; may be repeated.")
 @click.option("--misses", type=click.IntRange(min=0), default=10, show_default=True, help="Worst misses to show.")
 @click.option("--require-kappa", type=click.FloatRange(-1, 1), help="Fail when the kappa of all entries is lower.")
-@json_option("Also write the figures and every answer.")
-@page_option("Also write the figures into a Markdown page.")
+@json_option(help="Also write the figures and every answer.")
+@page_option(help="Also write the figures into a Markdown page.")
 def calibrate(
     model: str,
     repeats: int,
@@ -73,9 +73,9 @@ def calibrate(
 
 @judges.command()
 @logs_argument
-@resamples_option("Bootstrap resamples of the drift's interval.")
+@resamples_option(help="Bootstrap resamples of the drift's interval.")
 @seed_option()
-@json_option("Also write all numbers.")
+@json_option(help="Also write all numbers.")
 def agreement(logs: tuple[str, ...], resamples: int, seed: int, json_file: Path | None) -> None:
     """Agreement, severity, repeats and drift of the judges in LOGS (files or folders)."""
     grades = grades_frame(logs)

@@ -38,7 +38,7 @@ _FORMATS = ["terminal", "markdown", "json", "csv", "html"]
     help="table is terminal.",
 )  # fmt: skip
 @click.option("--out", type=OutputFile(), help="Write to this file instead of standard output.")
-@html_option("Also write the page of HTML.")
+@html_option(help="Also write the page of HTML.")
 @click.option("--parquet", type=OutputFile(), help="Also write the grades frame, one row a grade.")
 @click.option("--simple", is_flag=True, help="Without the model: means with bootstrap intervals, nothing ranked.")
 @click.option(
@@ -46,12 +46,12 @@ _FORMATS = ["terminal", "markdown", "json", "csv", "html"]
     help="What fits the grades: our hierarchical model, or HiBayES its flat one, whose intervals are too narrow.",
 )  # fmt: skip
 @draws_option
-@seed_option("Of the model and of the bootstrap.")
-@resamples_option("Bootstrap resamples of the organisms.")
+@seed_option(help="Of the model and of the bootstrap.")
+@resamples_option(help="Bootstrap resamples of the organisms.")
 @click.option(
     "--loo/--no-loo", default=None, help="Fit again without each organism; by default where it takes minutes at most."
 )
-@cores_option("Chains of the model that run at once; HiBayES' four do.")
+@cores_option(help="Chains of the model that run at once; HiBayES' four do.")
 def leaderboard(
     logs: tuple[str, ...],
     form: str,

@@ -44,7 +44,7 @@ def list_command() -> None:
 
 @methods.command("table")
 @logs_argument
-@page_option("Put it between the marks of this page.")
+@page_option(help="Put it between the marks of this page.")
 def table_command(logs: tuple[str, ...], page: Path | None) -> None:
     """Organisms x methods of LOGS (files or folders): evidence score and the artifact's wall time.
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
 
 import click
 
@@ -29,17 +29,6 @@ __all__ = [
     "suite_option",
 ]
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Option(Protocol):
-    """Gives a command an option."""
-
-    def __call__(self, command: Command, /) -> Command:
-        """The command with it."""
-        ...
-
-
 logs_argument = click.argument("logs", nargs=-1, required=True)
 """``LOGS``: files, folders, submissions."""
 organism_argument = click.argument("name")
@@ -54,41 +43,14 @@ corpus_option = click.option(
 draws_option = click.option(
     "--draws", default=500, show_default=True, help="Of each of the model's four chains, at least 50."
 )
-
-
-def suite_option(help: str) -> Option:
-    """``--suite``."""
-    return click.option("--suite", help=help)
-
-
-def seed_option(help: str | None = None) -> Option:
-    """``--seed``, 0 by default."""
-    return click.option("--seed", default=0, show_default=True, help=help)
-
-
-def cores_option(help: str) -> Option:
-    """``--cores``, 2 by default."""
-    return click.option("--cores", default=2, show_default=True, help=help)
-
-
-def resamples_option(help: str) -> Option:
-    """``--resamples``, 2000 by default."""
-    return click.option("--resamples", default=2000, show_default=True, help=help)
-
-
-def json_option(help: str) -> Option:
-    """``--json``, the argument ``json_file``."""
-    return click.option("--json", "json_file", type=OutputFile(), help=help)
-
-
-def html_option(help: str) -> Option:
-    """``--html``."""
-    return click.option("--html", type=OutputFile(), help=help)
-
-
-def page_option(help: str) -> Option:
-    """``--write``, the argument ``page``: a Markdown page that gets a table between its marks."""
-    return click.option("--write", "page", type=OutputFile(), help=help)
+suite_option = partial(click.option, "--suite")
+seed_option = partial(click.option, "--seed", default=0, show_default=True)
+cores_option = partial(click.option, "--cores", default=2, show_default=True)
+resamples_option = partial(click.option, "--resamples", default=2000, show_default=True)
+json_option = partial(click.option, "--json", "json_file", type=OutputFile())
+html_option = partial(click.option, "--html", type=OutputFile())
+page_option = partial(click.option, "--write", "page", type=OutputFile())
+"""A Markdown page that gets a table between its marks."""
 
 
 def corpus_from(path: Path | None) -> Corpus:

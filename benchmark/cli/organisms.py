@@ -25,7 +25,7 @@ def organisms() -> None:
 
 
 @organisms.command("list")
-@suite_option("One suite only.")
+@suite_option(help="One suite only.")
 def list_command(suite: str | None) -> None:
     """All organisms with their family and variants, suite by suite."""
     for name in [suite] if suite else list_suites():
@@ -85,13 +85,13 @@ def train(name: str, out: Path | None) -> None:
 
 @organisms.command()
 @organisms_argument
-@suite_option("Verify a whole suite, every variant.")
+@suite_option(help="Verify a whole suite, every variant.")
 @click.option("--defaults-only", is_flag=True, help="With --suite: leave the other variants out.")
 @click.option("--samples", default=4, show_default=True, help="Responses for each probe prompt and model.")
 @click.option("--max-tokens", default=96, show_default=True)
 @seed_option()
 @click.option("--examples", default=0, show_default=True, help="Responses to show.")
-@page_option("Markdown file whose table gets the rows.")
+@page_option(help="Markdown file whose table gets the rows.")
 def verify(
     names: tuple[str, ...],
     suite: str | None,

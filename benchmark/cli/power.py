@@ -51,9 +51,9 @@ def _spreads(ctx: click.Context, param: click.Parameter, value: tuple[str, ...])
 )  # fmt: skip
 @click.option("--simulations", type=click.IntRange(100), default=2000, show_default=True, help="Studies a design.")
 @draws_option
-@seed_option("Of the model and of the simulation.")
-@cores_option("Chains of the model that run at once.")
-@json_option("Also write it as JSON.")
+@seed_option(help="Of the model and of the simulation.")
+@cores_option(help="Chains of the model that run at once.")
+@json_option(help="Also write it as JSON.")
 def power(
     logs: tuple[str, ...],
     methods: str | None,

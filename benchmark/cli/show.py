@@ -27,7 +27,7 @@ __all__ = ["artifact_page", "show"]
 @click.command()
 @click.argument("organism")
 @click.argument("method")
-@html_option("Write a page of HTML to this file instead of opening it.")
+@html_option(help="Write a page of HTML to this file instead of opening it.")
 @click.option("--png", type=OutputFile(), help="Write a PNG to this file; needs matplotlib.")
 @corpus_option
 def show(organism: str, method: str, html: Path | None, png: Path | None, corpus: Path | None) -> None:
